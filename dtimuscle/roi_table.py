@@ -1,0 +1,68 @@
+"""The ROI table: what is known of each muscle, and the one thing that statistics start from.
+
+It is a pandas data frame with one row per participant, session, muscle, side, parameter and route.
+Imaging makes it, people may bring it, and nothing in it is rounded.
+"""
+
+import pandas as pd
+
+from dtimuscle.errors import RoiTableError
+
+# What tells one row from another.
+KEYS = ("participant_id", "session", "muscle", "side", "parameter", "route")
+
+# What each row says, in the order of the file. `mean` holds the value of the tensor fitted to the mean
+# signal when the route is `mean_signal`; the spread is then NaN. Diffusivities are in mm²/s.
+VALUES = ("unit", "mean", "median", "sd", "q25", "q75", "n_label", "n_kept", "n_eroded", "n_unusable", "is_simulated")
+
+COLUMNS = KEYS + VALUES
+
+PARAMETERS = ("fa", "md", "ad", "rd")
+ROUTES = ("voxelwise", "mean_signal")
+UNITS = {"fa": "1", "md": "mm2/s", "ad": "mm2/s", "rd": "mm2/s"}
+
+
+def check_roi_table(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
+    """Make sure that a data frame is a ROI table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Long table; columns that are not part of the schema are dropped.
+    source : str
+        Where it came from, for messages.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `COLUMNS`, in order.
+
+    Raises
+    ------
+    RoiTableError
+        If a column is missing, a parameter or unit is unknown, or a row stands twice.
+    """
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise RoiTableError(
+            f"{source}: the ROI table lacks the column(s) {', '.join(missing)}. See docs/data-formats.md."
+        )
+    for column, allowed in (("parameter", PARAMETERS), ("route", ROUTES), ("side", ("left", "right", "both"))):
+        unknown = sorted(set(table[column].astype(str)) - set(allowed))
+        if unknown:
+            raise RoiTableError(f"{source}: {column} '{unknown[0]}' is not one of {', '.join(allowed)}.")
+    wrong = table[table["unit"].astype(str) != table["parameter"].map(UNITS)]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise RoiTableError(
+            f"{source}: {row['parameter']} of {row['muscle']} has unit '{row['unit']}', "
+            f"not '{UNITS[row['parameter']]}'."
+        )
+    twice = table[table.duplicated(list(KEYS))]
+    if len(twice):
+        row = twice.iloc[0]
+        raise RoiTableError(
+            f"{source}: {row['participant_id']}, {row['muscle']} {row['side']}, {row['parameter']} ({row['route']}) "
+            "stands twice. Keep one row."
+        )
+    return table.loc[:, list(COLUMNS)].reset_index(drop=True)

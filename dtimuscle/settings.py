@@ -1,0 +1,298 @@
+"""The settings of a study: typed, checked as a whole before anything starts, and hashed for the cache.
+
+Settings that change results (`data` to `replication`) are kept apart from those that only change how the
+work is done (`execution`). Every leaf has a name of its own, so that notebooks and `--set` can speak of
+`erosion_mm` without saying that it belongs to `roi`.
+"""
+
+import hashlib
+import json
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dtimuscle.errors import SettingsError
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Estimator = Literal["ols", "wls", "iwls", "nlls", "restore"]
+Engine = Literal["kit", "dipy"]
+
+
+class Section(BaseModel):
+    """A group of settings that one step reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True)
+
+    def fingerprint(self) -> str:
+        """Return a short hash of the values, the same on every machine."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+class DataSettings(Section):
+    """Where the study's data come from."""
+
+    dataset: str = ""
+    """BIDS dataset with the scans; empty: the simulated cohort."""
+    labels: str = ""
+    """BIDS derivative with the muscle labels; empty: derivatives/labels within the dataset."""
+    roi_table: str = ""
+    """Table of muscle values (CSV, TSV, Excel, SPSS) that replaces the images; empty: none."""
+
+
+class SimulationSettings(Section):
+    """The simulated cohort; read only when no dataset is given."""
+
+    scenario: str = "published_means"
+    """Hypothesis about the patients: a file in data/scenarios/."""
+    protocol: str = "thigh_3t"
+    """Acquisition that is simulated: a file in data/protocols/."""
+    n_poor: Annotated[int, Field(ge=0)] = 31
+    """Patients with poor muscle function (Lovett grade 0-3)."""
+    n_good: Annotated[int, Field(ge=0)] = 69
+    """Patients with good muscle function (Lovett grade 4-5)."""
+    snr: NotNegative = 30.0
+    """Signal-to-noise ratio of muscle at b = 0; 0 switches noise off."""
+    motion_mm: NotNegative = 1.0
+    """Spread (SD) of each volume's translation, mm."""
+    motion_deg: NotNegative = 0.5
+    """Spread (SD) of each volume's rotation, degrees."""
+    eddy_percent: NotNegative = 1.0
+    """Largest eddy-current scaling and shear of a volume, percent of the field of view."""
+    ringing: bool = True
+    """Sample k-space as a scanner does, so that edges ring."""
+    seed: int = 2024
+    """Where every random draw of the simulation comes from."""
+
+
+class PreprocessingSettings(Section):
+    """What is done to a series before the tensor is fitted."""
+
+    denoise: bool = True
+    """Remove thermal noise (MP-PCA)."""
+    unring: bool = True
+    """Remove Gibbs ringing (sub-voxel shifts)."""
+    correct_motion: bool = True
+    """Align the volumes for motion and eddy currents, and rotate the b-vectors."""
+    engine: Engine = "kit"
+    """Whose routines do it: the kit's or DIPY's."""
+    b0_threshold: NotNegative = 20.0
+    """Volumes up to this b-value count as b = 0, s/mm²."""
+
+
+class TensorSettings(Section):
+    """How the tensor is fitted."""
+
+    estimator: Estimator = "iwls"
+    """Ordinary, weighted, iteratively weighted or non-linear least squares, or RESTORE."""
+
+
+class RoiSettings(Section):
+    """How a muscle's voxels become its values."""
+
+    erosion_mm: NotNegative = 2.5
+    """Depth of the rim that is left out, mm."""
+    min_voxels: Annotated[int, Field(ge=1)] = 20
+    """A muscle with fewer voxels keeps its row without values."""
+
+
+class AnalysisSettings(Section):
+    """Which values are compared, and how."""
+
+    poor_below_grade: Annotated[int, Field(ge=1, le=5)] = 4
+    """Lovett grades below this one are poor muscle function."""
+    route: Literal["voxelwise", "mean_signal"] = "voxelwise"
+    """Value of a muscle: from its voxels, or from the tensor of its mean signal."""
+    statistic: Literal["mean", "median"] = "mean"
+    """What summarises the voxels of a muscle."""
+    side: Literal["both", "left", "right"] = "both"
+    """Side that is analysed; both means pooled."""
+    roc_muscles: tuple[str, ...] = ("adductor_magnus", "adductor_longus")
+    """Muscles whose FA and ADC enter the ROC curves."""
+    entry_p: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Features with a univariate P below this enter the multivariable model."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Coverage of the intervals."""
+
+
+class ReplicationSettings(Section):
+    """What the results are held against."""
+
+    published: str = "wang_thigh_osteoporosis"
+    """The published numbers and claims: a file in data/published/."""
+    claims: tuple[str, ...] = ()
+    """Identifiers of the claims that are shown; empty: all."""
+
+
+class ExecutionSettings(Section):
+    """How the work is done; nothing here changes a number."""
+
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Participants that are processed at a time; 0: one for each core."""
+
+
+class Study(Section):
+    """All settings of one study, as read from `study.yaml`.
+
+    Raises
+    ------
+    SettingsError
+        From the constructors `from_mapping` and `with_values`, never from use.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "thigh_study"
+    """Name of the run's folder under reports/."""
+    data: DataSettings = DataSettings()
+    simulation: SimulationSettings = SimulationSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    tensor: TensorSettings = TensorSettings()
+    roi: RoiSettings = RoiSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    replication: ReplicationSettings = ReplicationSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any], *, source: str) -> "Study":
+        """Check settings and fill in defaults.
+
+        Parameters
+        ----------
+        values : dict
+            Sections and their settings, as in `study.yaml`.
+        source : str
+            Where they came from, for messages.
+
+        Returns
+        -------
+        Study
+            The checked settings.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown (with the nearest known one), a type is wrong or a value is out of range.
+        """
+        try:
+            # JSON mode lets YAML lists become tuples while text never becomes a number.
+            return cls.model_validate_json(json.dumps(values))
+        except (ValidationError, TypeError) as error:
+            raise SettingsError(f"{source}: {_explain(error)}") from error
+
+    def with_values(self, *, source: str = "settings", **values: Any) -> "Study":
+        """Replace settings by their own names, whichever section they belong to.
+
+        Parameters
+        ----------
+        source : str, default="settings"
+            Where the values came from, for messages.
+        **values : object
+            Leaf names and values, e.g. `erosion_mm=2.0, estimator="nlls"`.
+
+        Returns
+        -------
+        Study
+            A new study; this one is unchanged.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown, a type is wrong or a value is out of range.
+        """
+        tree = self.model_dump(mode="json")
+        for name, value in values.items():
+            section = leaf_sections().get(name)
+            if section is None:
+                raise SettingsError(f"{source}: unknown setting '{name}'.{_did_you_mean(name)}")
+            (tree[section] if section else tree)[name] = value
+        return Study.from_mapping(tree, source=source)
+
+    def value_of(self, name: str) -> Any:
+        """Return a setting by its own name.
+
+        Parameters
+        ----------
+        name : str
+            Leaf name, e.g. `erosion_mm`.
+
+        Returns
+        -------
+        object
+            The value.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such setting.
+        """
+        section = leaf_sections().get(name)
+        if section is None:
+            raise SettingsError(f"unknown setting '{name}'.{_did_you_mean(name)}")
+        return getattr(getattr(self, section) if section else self, name)
+
+
+def parse_assignment(text: str, study: Study) -> tuple[str, Any]:
+    """Read `name=value` as typed on a command line.
+
+    Parameters
+    ----------
+    text : str
+        A setting's own name, with or without its section, and a value. Lists are written `a,b`.
+    study : Study
+        Tells the type that the value should have: what is text stays text, `001` included.
+
+    Returns
+    -------
+    tuple of (str, object)
+        Name and value, ready for `Study.with_values`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no `=`, the name is unknown or the value cannot be read.
+    """
+    name, separator, value = text.partition("=")
+    name = name.strip().rpartition(".")[2]
+    if not separator:
+        raise SettingsError(f"'{text}' is not of the form name=value.")
+    current = study.value_of(name)
+    if isinstance(current, str):
+        return name, value
+    if isinstance(current, tuple):
+        return name, [word.strip() for word in value.strip("[] ").split(",") if word.strip()]
+    try:
+        return name, json.loads(value.lower())
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{name}: '{value}' is no {type(current).__name__}.") from error
+
+
+def leaf_sections() -> dict[str, str]:
+    """Map each setting's own name to its section ("" for the study's own)."""
+    sections: dict[str, str] = {}
+    for name, field in Study.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            sections |= dict.fromkeys(field.annotation.model_fields, name)
+        else:
+            sections[name] = ""
+    return sections
+
+
+def fingerprint(values: Any) -> str:
+    """Hash JSON-like values to 12 hexadecimal digits, the same on every machine."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _did_you_mean(name: str) -> str:
+    near = get_close_matches(name, [*leaf_sections(), *Study.model_fields], n=1)
+    return f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(leaf_sections())}."
+
+
+def _explain(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return f"{error}. Use plain numbers, text, lists and true/false."
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting '{place}'.{_did_you_mean(str(first['loc'][-1]))}"
+    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}; found {first['input']!r}."
