@@ -59,7 +59,8 @@ distclean: clean ## Remove .venv as well
 	rm -rf .venv *.egg-info
 
 # `--clear` throws away what a set-up that failed or was interrupted has left behind. The lock is complete,
-# so pip has nothing to resolve, and every file is checked against its hash.
+# so pip has nothing to resolve, and every file is checked against its hash. Compiling apart from installing uses all
+# cores; a file that does not compile (some packages ship templates) is not ours to mend.
 $(PACKAGES): requirements.lock
 	@set -e; found=; \
 	for python in $(PYTHON); do \
@@ -71,7 +72,8 @@ $(PACKAGES): requirements.lock
 	fi; \
 	echo "Setting up .venv with $$("$$found" --version); this takes a minute or two …"; \
 	"$$found" -m venv --clear .venv; \
-	$(PIP) --require-hashes -r requirements.lock; \
+	$(PIP) --no-compile --require-hashes -r requirements.lock; \
+	$(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true; \
 	printf '%s' "$(CURDIR)" > $@
 
 $(READY): $(PACKAGES) pyproject.toml

@@ -1,0 +1,1 @@
+"""What a study claims, and whether new data bear it out."""
