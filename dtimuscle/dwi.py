@@ -24,7 +24,7 @@ GRID_TOLERANCE_MM = 0.05
 
 @dataclass(frozen=True)
 class GradientTable:
-    """b-values and gradient directions of a series.
+    """The b-values and gradient directions of a series.
 
     Parameters
     ----------
@@ -117,7 +117,18 @@ class GradientTable:
         return replace(self, directions=np.einsum("nij,nj->ni", rotations, self.directions))
 
     def subset(self, volumes: NDArray[np.integer] | Bools) -> "GradientTable":
-        """Keep some of the volumes, by index or by mask of shape (n,)."""
+        """Keep some of the volumes, by index or by mask of shape (n,).
+
+        Parameters
+        ----------
+        volumes : ndarray of int or of bool
+            Indices, or a mask of shape (n,).
+
+        Returns
+        -------
+        GradientTable
+            The chosen volumes in the order of `volumes`.
+        """
         return replace(self, bvals=self.bvals[volumes], directions=self.directions[volumes])
 
 
@@ -170,15 +181,38 @@ class DwiSeries:
         return voxel_sizes(self.affine)
 
     def mean_b0(self) -> Floats:
-        """Average of the b = 0 volumes, shape (nx, ny, nz)."""
+        """Average of the b = 0 volumes, shape (nx, ny, nz).
+
+        Returns
+        -------
+        ndarray of shape (nx, ny, nz)
+            In the unit of the signal.
+        """
         return self.signal[..., self.gradients.is_b0].mean(axis=-1)
 
     def mean_weighted(self) -> Floats:
-        """Average of the diffusion-weighted volumes, shape (nx, ny, nz)."""
+        """Average of the diffusion-weighted volumes, shape (nx, ny, nz).
+
+        Returns
+        -------
+        ndarray of shape (nx, ny, nz)
+            In the unit of the signal.
+        """
         return self.signal[..., ~self.gradients.is_b0].mean(axis=-1)
 
     def with_signal(self, signal: Floats) -> "DwiSeries":
-        """Return the same series with another signal of the same shape."""
+        """Return the same series with another signal of the same shape.
+
+        Parameters
+        ----------
+        signal : ndarray of shape (nx, ny, nz, n)
+            The other signal.
+
+        Returns
+        -------
+        DwiSeries
+            On the same grid with the same gradients.
+        """
         return replace(self, signal=signal)
 
 
@@ -224,7 +258,18 @@ class TensorMaps:
 
 
 def voxel_sizes(affine: Floats) -> Floats:
-    """Edge lengths of a voxel in mm, shape (3,), from an affine of shape (4, 4)."""
+    """Edge lengths of a voxel in mm, shape (3,), from an affine of shape (4, 4).
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    ndarray of shape (3,)
+        Edge lengths in mm.
+    """
     return np.linalg.norm(affine[:3, :3], axis=0)
 
 
@@ -233,6 +278,16 @@ def grid_rotation(affine: Floats) -> Floats:
 
     The nearest orthogonal matrix (polar decomposition) to the affine without its voxel sizes; its
     determinant is −1 for a grid whose storage is mirrored.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    ndarray of shape (3, 3)
+        Its columns are the directions of the voxel axes in the world.
     """
     u, _, vt = np.linalg.svd(affine[:3, :3] / voxel_sizes(affine))
     return u @ vt
@@ -289,10 +344,14 @@ def require_one_grid(
 
     Parameters
     ----------
-    shape, other_shape : tuple of int
-        Sizes in voxels; only the first three count.
-    affine, other_affine : ndarray of shape (4, 4)
-        From voxel indices to world coordinates (mm).
+    shape : tuple of int
+        Size of the one in voxels; only the first three count.
+    affine : ndarray of shape (4, 4)
+        Of the one: from voxel indices to world coordinates (mm).
+    other_shape : tuple of int
+        Size of the other.
+    other_affine : ndarray of shape (4, 4)
+        Of the other.
     names : str
         The two images in words, for the message ("the labels and the FA map").
 

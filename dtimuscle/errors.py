@@ -21,7 +21,7 @@ class ParticipantsError(DtiMuscleError):
 
 
 class GradientError(DtiMuscleError):
-    """b-values and b-vectors do not describe the series, or cannot carry a tensor."""
+    """The b-values and b-vectors do not describe the series, or cannot carry a tensor."""
 
 
 class ImageError(DtiMuscleError):

@@ -40,7 +40,13 @@ class Issue:
         return f"{sentence} {self.remedy}" if self.remedy else sentence
 
     def to_dict(self) -> dict[str, str]:
-        """Plain strings, ready for JSON."""
+        """Plain strings, ready for JSON.
+
+        Returns
+        -------
+        dict of str
+            Keys `severity`, `where`, `what` and `remedy`.
+        """
         return {key: str(value) for key, value in asdict(self).items()}
 
     @classmethod
@@ -61,6 +67,17 @@ class Issue:
 
 
 def worst(issues: Iterable[Issue]) -> Severity | None:
-    """Return the gravest severity among issues, or None when there are none."""
+    """Return the gravest severity among issues, or None when there are none.
+
+    Parameters
+    ----------
+    issues : iterable of Issue
+        Any number of them.
+
+    Returns
+    -------
+    Severity or None
+        The gravest, or None.
+    """
     order = list(Severity)
     return max((issue.severity for issue in issues), key=order.index, default=None)

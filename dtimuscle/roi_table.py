@@ -66,3 +66,58 @@ def check_roi_table(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
             "stands twice. Keep one row."
         )
     return table.loc[:, list(COLUMNS)].reset_index(drop=True)
+
+
+def select_values(table: pd.DataFrame, *, route: str, statistic: str, side: str) -> pd.DataFrame:
+    """Choose the one value of each muscle and parameter that a study uses.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `check_roi_table` returns it.
+    route : {"voxelwise", "mean_signal"}
+        How the value was made.
+    statistic : {"mean", "median"}
+        What summarises the voxels; the mean-signal route has a `mean` only.
+    side : {"both", "left", "right"}
+        Side of the body.
+
+    Returns
+    -------
+    DataFrame
+        The chosen rows, with the value in the column `value`.
+    """
+    rows = table[(table["route"] == route) & (table["side"] == side)]
+    return rows.assign(value=rows["mean" if route == "mean_signal" else statistic])
+
+
+def summarise_muscles(table: pd.DataFrame, *, route: str, statistic: str, side: str) -> pd.DataFrame:
+    """Describe each muscle over all participants.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `check_roi_table` returns it.
+    route, statistic, side : str
+        Which value of a muscle; see `select_values`.
+
+    Returns
+    -------
+    DataFrame
+        One row per muscle: `muscle`, `n` (participants with values), `n_missing`, `n_label` and `n_kept` (median
+        voxels), and `fa_mean`, `fa_sd`, `md_mean`, `md_sd` over participants (MD in mm²/s).
+    """
+    rows = select_values(table, route=route, statistic=statistic, side=side)
+    fa, md = (rows[rows["parameter"] == parameter].groupby("muscle", sort=False) for parameter in ("fa", "md"))
+    return pd.DataFrame(
+        {
+            "n": fa["value"].count(),
+            "n_missing": fa["value"].apply(lambda values: int(values.isna().sum())),
+            "n_label": fa["n_label"].median(),
+            "n_kept": fa["n_kept"].median(),
+            "fa_mean": fa["value"].mean(),
+            "fa_sd": fa["value"].std(),
+            "md_mean": md["value"].mean(),
+            "md_sd": md["value"].std(),
+        }
+    ).reset_index(names="muscle")

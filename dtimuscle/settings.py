@@ -23,10 +23,18 @@ Engine = Literal["kit", "dipy"]
 class Section(BaseModel):
     """A group of settings that one step reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True, allow_inf_nan=False
+    )
 
     def fingerprint(self) -> str:
-        """Return a short hash of the values, the same on every machine."""
+        """Return a short hash of the values, the same on every machine.
+
+        Returns
+        -------
+        str
+            Twelve hexadecimal digits.
+        """
         return fingerprint(self.model_dump(mode="json"))
 
 
@@ -267,7 +275,13 @@ def parse_assignment(text: str, study: Study) -> tuple[str, Any]:
 
 
 def leaf_sections() -> dict[str, str]:
-    """Map each setting's own name to its section ("" for the study's own)."""
+    """Map each setting's own name to its section ("" for the study's own).
+
+    Returns
+    -------
+    dict of str to str
+        Section of each setting.
+    """
     sections: dict[str, str] = {}
     for name, field in Study.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
@@ -278,7 +292,18 @@ def leaf_sections() -> dict[str, str]:
 
 
 def fingerprint(values: Any) -> str:
-    """Hash JSON-like values to 12 hexadecimal digits, the same on every machine."""
+    """Hash JSON-like values to 12 hexadecimal digits, the same on every machine.
+
+    Parameters
+    ----------
+    values : object
+        Nested dictionaries, lists, text, numbers and truth values.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
+    """
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

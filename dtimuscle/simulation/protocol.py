@@ -1,196 +1,194 @@
-"""What the simulated scanner is set to, each number with its source or marked as assumed."""
+"""An acquisition protocol for the simulator, each number with its source or the reason why it was assumed."""
 
-from functools import cached_property
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dtimuscle.dwi import Floats, GradientTable
+from dtimuscle.dwi import GradientTable
 from dtimuscle.errors import SimulationError
 
 Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Value = TypeVar("Value")
-Tissue = Literal["muscle", "subcutaneous_fat", "intermuscular_fat", "fascia", "cortical_bone", "marrow", "vessel"]
 
 
-class Record(BaseModel):
-    """A part of a protocol or scenario: no unknown names, no conversion of types."""
+class Part(BaseModel):
+    """A checked part of a data file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Sourced(Record):
-    """Anything that says where it comes from: a `source`, or `assumed: true` with its `reason`."""
+class Stated(Part):
+    """What tells where a value comes from."""
 
     source: str = ""
+    """Where the value is published."""
     assumed: bool = False
+    """Whether the value is the kit's own choice."""
     reason: str = ""
+    """Why it was chosen."""
 
     @model_validator(mode="after")
-    def _has_an_origin(self) -> "Sourced":
-        if self.assumed == bool(self.source):
-            raise ValueError("give either a source, or assumed: true with a reason")
-        if self.assumed and not self.reason:
-            raise ValueError("assumed: true needs a reason")
+    def _say_where_from(self) -> Self:
+        if bool(self.source) == (self.assumed and bool(self.reason)):
+            raise ValueError("needs either a source, or assumed: true with a reason")
         return self
 
 
-class Quantity(Sourced, Generic[Value]):
-    """One value with its origin."""
+class Number(Stated):
+    """A number with its origin."""
 
-    value: Value
+    value: float
+    """The number, in the unit that the field's name says."""
 
 
-class TissueSignal(Sourced):
-    """What a tissue gives to the signal.
+class Triple(Stated):
+    """Three numbers with their origin."""
 
-    Parameters
-    ----------
-    s0 : float
-        Signal without relaxation and diffusion weighting, relative to muscle's.
-    t2_ms : float
-        Transverse relaxation time, ms.
-    diffusivity : float or None
-        Isotropic diffusivity, mm²/s; None for muscle, whose tensor is the patient's.
-    """
+    value: tuple[float, float, float]
+    """Along right-left, front-back and the body's axis."""
 
-    s0: NotNegative
+
+class Tissue(Stated):
+    """How a tissue looks in the scan."""
+
+    proton_density: Annotated[float, Field(ge=0)]
+    """Relative to water."""
     t2_ms: Positive
-    diffusivity: NotNegative | None = None
+    """Transverse relaxation time, ms."""
+    diffusivity_mm2_s: Annotated[float, Field(ge=0)]
+    """Isotropic diffusivity, mm²/s; of no meaning for muscle, which has a tensor."""
+    suppression: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the signal that fat suppression removes."""
 
 
-class Protocol(Record):
-    """An acquisition of both thighs.
-
-    Parameters
-    ----------
-    name, title : str
-        File name without ending, and the name that pages print.
-    field_strength_t, te_ms, tr_ms : Quantity of float
-        Main field in tesla, echo and repetition time in ms.
-    matrix : Quantity of (int, int, int)
-        Voxels along x, y and z (all even in-plane).
-    voxel_mm : Quantity of (float, float, float)
-        In-plane voxel size and slice thickness, mm.
-    slice_spacing_mm : Quantity of float
-        Distance between the centres of neighbouring slices, mm.
-    n_b0 : Quantity of int
-        Volumes without diffusion weighting, acquired first.
-    bval : Quantity of float
-        Diffusion weighting of all other volumes, s/mm².
-    directions : Quantity of tuple
-        Unit vectors in world coordinates (RAS), one for each weighted volume.
-    tissues : dict of str to TissueSignal
-        One entry for each tissue of the phantom.
-    """
-
-    name: str
-    title: str
-    field_strength_t: Quantity[Positive]
-    te_ms: Quantity[Positive]
-    tr_ms: Quantity[Positive]
-    matrix: Quantity[tuple[int, int, int]]
-    voxel_mm: Quantity[tuple[Positive, Positive, Positive]]
-    slice_spacing_mm: Quantity[Positive]
-    n_b0: Quantity[Annotated[int, Field(ge=1)]]
-    bval: Quantity[Positive]
-    directions: Quantity[tuple[tuple[float, float, float], ...]]
-    tissues: dict[Tissue, TissueSignal]
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> "Protocol":
-        nx, ny, nz = self.matrix.value
-        if nx < 2 or ny < 2 or nz < 1 or nx % 2 or ny % 2:
-            raise ValueError(f"matrix {self.matrix.value} needs even in-plane sizes and at least one slice")
-        if self.slice_spacing_mm.value < self.voxel_mm.value[2]:
-            raise ValueError("slice_spacing_mm is smaller than the slice thickness in voxel_mm")
-        missing = sorted(set(Tissue.__args__) - set(self.tissues))  # type: ignore[attr-defined]
-        if missing:
-            raise ValueError(f"tissues lacks {', '.join(missing)}")
-        return self
-
-    @classmethod
-    def from_mapping(cls, mapping: dict[str, Any], *, source: str) -> "Protocol":
-        """Check an acquisition as read from YAML.
-
-        Parameters
-        ----------
-        mapping : dict
-            The fields of this class.
-        source : str
-            Where it came from, for messages.
-
-        Returns
-        -------
-        Protocol
-            The checked acquisition.
-
-        Raises
-        ------
-        SimulationError
-            If a field is missing, unknown, of the wrong type or out of range.
-        """
-        return validated(cls, mapping, source=source)
-
-    @cached_property
-    def affine(self) -> Floats:
-        """From voxel indices to world coordinates (RAS, mm), shape (4, 4); stored right to left (LAS)."""
-        dx, dy, _ = self.voxel_mm.value
-        step = np.array([-dx, dy, self.slice_spacing_mm.value])
-        affine = np.diag([*step, 1.0])
-        affine[:3, 3] = -step * (np.array(self.matrix.value) - 1) / 2
-        return affine
-
-    @cached_property
-    def gradients(self) -> GradientTable:
-        """The b = 0 volumes, then one volume for each direction."""
-        directions = np.array(self.directions.value)
-        directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-        n_b0 = self.n_b0.value
-        bvals = np.r_[np.zeros(n_b0), np.full(len(directions), self.bval.value)]
-        return GradientTable(bvals, np.vstack([np.zeros((n_b0, 3)), directions]))
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def validated(model: type[Model], mapping: dict[str, Any], *, source: str) -> Model:
-    """Check a mapping against a model, with one line for the first thing that is wrong.
-
-    Parameters
-    ----------
-    model : type
-        The pydantic model.
-    mapping : dict
-        What a YAML file holds.
-    source : str
-        Where it came from, for messages.
-
-    Returns
-    -------
-    BaseModel
-        The checked object.
+class Protocol(Part):
+    """How the simulated patients are scanned.
 
     Raises
     ------
     SimulationError
-        Naming source, field, what was found and what is allowed.
+        From `from_mapping` only.
     """
-    try:
-        return model.model_validate(_with_tuples(mapping))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "file"
-        found = "" if first["type"] == "missing" else f" found {str(first['input'])[:80]};"
-        raise SimulationError(f"{source}: {field}:{found} {first['msg'][0].lower()}{first['msg'][1:]}.") from error
+
+    name: str
+    """Name of the protocol."""
+    statement: str
+    """What is known of the study's own protocol."""
+    field_strength_t: Number
+    """Magnetic field, tesla."""
+    echo_time_ms: Number
+    """Echo time, ms."""
+    repetition_time_ms: Number
+    """Repetition time, ms."""
+    b_value_s_mm2: Number
+    """Diffusion weighting, s/mm²."""
+    n_b0: Number
+    """Volumes without diffusion weighting."""
+    n_directions: Number
+    """Gradient directions."""
+    voxel_mm: Triple
+    """Edge lengths of a voxel, mm; the third is the slice."""
+    matrix: Triple
+    """Voxels."""
+    muscle_signal: Number
+    """Signal of muscle at b = 0, in the scanner's units."""
+    tissues: dict[str, Tissue]
+    """Muscle, subcutaneous_fat, intermuscular_fat, cortical_bone and marrow."""
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any], *, source: str) -> Self:
+        """Check a protocol as read from its YAML file.
+
+        Parameters
+        ----------
+        values : dict
+            Fields as in `data/protocols/*.yaml`.
+        source : str
+            Name of the file, for messages.
+
+        Returns
+        -------
+        Protocol
+            The checked protocol.
+
+        Raises
+        ------
+        SimulationError
+            If a field is unknown, missing or impossible.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise SimulationError(f"{source}: {place}: {first['msg']}; found {first['input']!r}.") from error
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size of the grid in voxels."""
+        nx, ny, nz = (int(n) for n in self.matrix.value)
+        return nx, ny, nz
+
+    @property
+    def height_mm(self) -> float:
+        """Length of the scanned part of the thigh."""
+        return self.voxel_mm.value[2] * self.shape[2]
+
+    @property
+    def affine(self) -> NDArray[np.floating]:
+        """Grid in world coordinates (RAS, mm), shape (4, 4), stored as scanners do: from left to right of the picture."""
+        sizes = np.array(self.voxel_mm.value) * [-1, 1, 1]
+        affine = np.diag([*sizes, 1.0])
+        affine[:3, 3] = -affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
+        return affine
+
+    def gradients(self) -> GradientTable:
+        """Return the gradient table: volumes without weighting first, then evenly spread directions."""
+        n_b0, n_directions = int(self.n_b0.value), int(self.n_directions.value)
+        bvals = np.r_[np.zeros(n_b0), np.full(n_directions, self.b_value_s_mm2.value)]
+        return GradientTable(bvals, np.vstack([np.zeros((n_b0, 3)), spread_directions(n_directions)]))
+
+    def signal(self, tissue: str) -> float:
+        """Return a tissue's signal at b = 0: proton density, decay until the echo, fat suppression."""
+        looks = self.tissues[tissue]
+        return looks.proton_density * np.exp(-self.echo_time_ms.value / looks.t2_ms) * (1 - looks.suppression)
+
+    def sidecar(self) -> dict[str, Any]:
+        """Return the acquisition as BIDS names it (times in s)."""
+        return {
+            "MagneticFieldStrength": self.field_strength_t.value,
+            "EchoTime": self.echo_time_ms.value / 1000,
+            "RepetitionTime": self.repetition_time_ms.value / 1000,
+            "PhaseEncodingDirection": "j",
+        }
 
 
-def _with_tuples(value: Any) -> Any:
-    """Turn the lists of YAML into tuples, which strict models ask for."""
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_with_tuples(item) for item in value)
-    return value
+def spread_directions(n: int) -> NDArray[np.floating]:
+    """Spread axes evenly over the sphere by electrostatic repulsion (Jones et al., Magn Reson Med 1999).
+
+    Parameters
+    ----------
+    n : int
+        Number of directions.
+
+    Returns
+    -------
+    ndarray of shape (n, 3)
+        Unit vectors; an axis and its antipode count as one.
+    """
+    # A spiral over the half sphere is close enough for repulsion to settle in the same place every time.
+    height = (np.arange(n) + 0.5) / n
+    turn = np.pi * (3 - np.sqrt(5)) * np.arange(n)
+    radius = np.sqrt(1 - height**2)
+    axes = np.column_stack([radius * np.cos(turn), radius * np.sin(turn), height])
+    for step in 0.05 * 0.99 ** np.arange(600):
+        force = np.zeros_like(axes)
+        for sign in (1, -1):
+            apart = axes[:, None] - sign * axes[None]
+            distance = np.linalg.norm(apart, axis=2)
+            np.fill_diagonal(distance, np.inf)
+            force += (apart / distance[..., None] ** 3).sum(axis=1)
+        axes = axes + step * force / n
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    return axes

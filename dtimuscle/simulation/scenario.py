@@ -1,161 +1,160 @@
-"""A hypothesis about the patients: what each muscle's FA and MD are in either group, and how they hang together."""
+"""A scenario: what is true of the patients before anybody is scanned."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-import numpy as np
-from pydantic import Field, model_validator
-from scipy import stats
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dtimuscle.dwi import Floats
-from dtimuscle.simulation.protocol import Positive, Quantity, Record, Sourced, validated
+from dtimuscle.errors import SimulationError
 
-# Self-diffusion of water at 37 °C, mm²/s (Holz et al. 2000, Phys Chem Chem Phys 2:4740): no tissue is faster.
-FREE_WATER = 3.0e-3
-
-Correlation = Annotated[float, Field(gt=-1, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Group = Literal["poor", "good"]
+Parameter = Literal["fa", "md"]
 
 
-class Bounds(Sourced):
-    """The interval that all patients' values lie in (FA without unit, MD in mm²/s)."""
+class Part(BaseModel):
+    """A checked part of a data file."""
 
-    low: Positive
-    high: Positive
-
-
-class Spread(Record):
-    """Mean and SD over the patients of one group."""
-
-    mean: Positive
-    sd: Positive
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Effect(Sourced):
-    """One parameter of one muscle in the two groups."""
+class Moments(Part):
+    """Mean and standard deviation over patients."""
 
-    poor: Spread
-    good: Spread
-
-
-class MuscleEffects(Record):
-    """FA (no unit) and MD (mm²/s) of one muscle."""
-
-    fa: Effect
-    md: Effect
+    mean: float
+    """Mean."""
+    sd: Annotated[float, Field(gt=0)]
+    """Standard deviation."""
 
 
-class Correlations(Record):
-    """Correlations on the normal scale of the copula, within each group.
+class Bounds(Part):
+    """Interval that values cannot leave."""
 
-    Parameters
-    ----------
-    muscles : Quantity of float
-        Between two muscles, same parameter.
-    fa_md : Quantity of float
-        Between FA and MD of one muscle.
-    grade_fa, grade_md : Quantity of float
-        Weight of the patient's overall FA and MD in the Lovett grade within the group.
-    """
-
-    muscles: Quantity[Annotated[float, Field(ge=0, lt=1)]]
-    fa_md: Quantity[Correlation]
-    grade_fa: Quantity[Correlation]
-    grade_md: Quantity[Correlation]
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
 
 
-class Asymmetry(Record):
-    """SD over patients of (left − right) / (left + right)."""
+class Feature(Part):
+    """What one parameter of one muscle is like in the two groups."""
 
-    fa: Quantity[Annotated[float, Field(ge=0, le=0.1)]]
-    md: Quantity[Annotated[float, Field(ge=0, le=0.1)]]
-
-
-class GradeShares(Sourced):
-    """How often each Lovett grade occurs within its group: 0 to 3 among poor, 4 and 5 among good."""
-
-    poor: tuple[Share, Share, Share, Share]
-    good: tuple[Share, Share]
+    poor: Moments
+    """Poor muscle function."""
+    good: Moments
+    """Good muscle function."""
+    source: str = ""
+    """Where the numbers are printed."""
+    assumed: bool = False
+    """Whether the numbers are the kit's own."""
+    reason: str = ""
+    """Why these were assumed."""
 
     @model_validator(mode="after")
-    def _adds_up(self) -> "GradeShares":
-        if not np.allclose([sum(self.poor), sum(self.good)], 1):
-            raise ValueError("the shares of a group's grades must add up to 1")
+    def _say_where_from(self) -> Self:
+        if bool(self.source) == (self.assumed and bool(self.reason)):
+            raise ValueError("needs either a source, or assumed: true with a reason")
         return self
 
 
-class Covariate(Sourced):
-    """A normally distributed trait, cut off at `low` and `high`."""
+class MuscleLaw(Part):
+    """FA and MD of one muscle."""
 
-    mean: float
-    sd: Positive
+    fa: Feature
+    """Fractional anisotropy."""
+    md: Feature
+    """Mean diffusivity in mm²/s (the study's ADC)."""
+
+
+class Correlation(Part):
+    """How the values of a patient go together, as correlations of the underlying normal values."""
+
+    between_muscles: Annotated[float, Field(ge=0, lt=1)]
+    """Of the same parameter in two muscles."""
+    fa_with_md: Annotated[float, Field(gt=-1, lt=1)]
+    """Of FA and MD of one muscle."""
+    reason: str
+    """Why."""
+
+
+class Grades(Part):
+    """How Lovett grades fall within the groups."""
+
+    shares: dict[Group, dict[int, float]]
+    """Share of each grade within its group."""
+    muscles: tuple[str, ...]
+    """Muscles whose values a grade leans on."""
+    correlation_within_groups: Annotated[float, Field(ge=0, lt=1)]
+    """How much it leans on them within a group."""
+    reason: str
+    """Why."""
+
+    @model_validator(mode="after")
+    def _shares_are_whole(self) -> Self:
+        for group, allowed in (("poor", range(4)), ("good", range(4, 6))):
+            shares = self.shares.get(group, {})
+            if set(shares) - set(allowed) or abs(sum(shares.values()) - 1) > 1e-9:
+                raise ValueError(f"the shares of {group} must be of grades {allowed[0]} to {allowed[-1]} and add up to 1")
+        return self
+
+
+class Covariate(Part):
+    """What is known of a patient beside the muscles."""
+
+    poor: Moments
+    """Poor muscle function."""
+    good: Moments
+    """Good muscle function."""
     low: float
+    """Lowest possible value."""
     high: float
+    """Highest possible value."""
+    decimals: int = 0
+    """Decimals that are recorded."""
+
+    def __getitem__(self, group: str) -> Moments:
+        """Return the moments of a group."""
+        return self.poor if group == "poor" else self.good
 
 
-class Covariates(Record):
-    """Traits that do not differ between the groups."""
+class Scenario(Part):
+    """A hypothesis about the patients that the simulator turns into a cohort.
 
-    age: Covariate
-    bmi: Covariate
-    t_score: Covariate
-    disease_duration: Covariate
-    female_share: Quantity[Share]
-
-
-class Scenario(Record):
-    """All that the cohort is drawn from.
-
-    Parameters
-    ----------
-    name, title : str
-        File name without ending, and the name that pages print.
-    description : str
-        The hypothesis in a sentence or two.
-    fa_bounds, md_bounds : Bounds
-        Intervals of the bounded marginals.
-    correlations, asymmetry, grades, covariates : Record
-        How values hang together, differ between sides, and what else is drawn.
-    muscles : dict of str to MuscleEffects
-        Each muscle of the phantom by its canonical name.
+    Raises
+    ------
+    SimulationError
+        From `from_mapping` only.
     """
 
     name: str
-    title: str
-    description: str
-    fa_bounds: Bounds
-    md_bounds: Bounds
-    correlations: Correlations
-    asymmetry: Asymmetry
-    grades: GradeShares
-    covariates: Covariates
-    muscles: dict[str, MuscleEffects]
-
-    @model_validator(mode="after")
-    def _is_physical(self) -> "Scenario":
-        if self.fa_bounds.high >= 1 or self.md_bounds.high * 1.1 >= FREE_WATER:
-            raise ValueError("fa_bounds must end below 1, and md_bounds 10 % below free water (3.0e-3 mm²/s)")
-        for name, muscle in self.muscles.items():
-            for parameter, bounds in (("fa", self.fa_bounds), ("md", self.md_bounds)):
-                for group in ("poor", "good"):
-                    spread: Spread = getattr(getattr(muscle, parameter), group)
-                    room = (spread.mean - bounds.low) * (bounds.high - spread.mean)
-                    if spread.mean <= bounds.low or room <= spread.sd**2:
-                        raise ValueError(
-                            f"{parameter} of {name} ({group}): {spread.mean:g} ± {spread.sd:g} "
-                            f"does not fit between {bounds.low:g} and {bounds.high:g}"
-                        )
-        return self
+    """Name of the scenario."""
+    statement: str
+    """What is supposed to be true, in a sentence."""
+    reasons: dict[str, str] = {}
+    """Reasons that the file refers to more than once."""
+    bounds: dict[Parameter, Bounds]
+    """Intervals that FA and MD cannot leave."""
+    muscles: dict[str, MuscleLaw]
+    """Each muscle of the phantom."""
+    correlation: Correlation
+    """How values go together."""
+    side_asymmetry: Annotated[float, Field(ge=0, lt=0.2)]
+    """Standard deviation of (left − right) / 2 relative to the mean of both."""
+    grade: Grades
+    """Lovett grades."""
+    covariates: dict[str, Covariate]
+    """Age, BMI, T-score and disease duration."""
+    share_female: dict[Group, float]
+    """Share of women."""
 
     @classmethod
-    def from_mapping(cls, mapping: dict[str, Any], *, source: str) -> "Scenario":
-        """Check a scenario as read from YAML.
+    def from_mapping(cls, values: dict[str, Any], *, source: str) -> Self:
+        """Check a scenario as read from its YAML file.
 
         Parameters
         ----------
-        mapping : dict
-            The fields of this class.
+        values : dict
+            Fields as in `data/scenarios/*.yaml`.
         source : str
-            Where it came from, for messages.
+            Name of the file, for messages.
 
         Returns
         -------
@@ -165,48 +164,28 @@ class Scenario(Record):
         Raises
         ------
         SimulationError
-            If a field is missing, unknown, of the wrong type or out of range.
+            If a field is unknown, missing or impossible.
         """
-        return validated(cls, mapping, source=source)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise SimulationError(f"{source}: {place}: {first['msg']}; found {first['input']!r}.") from error
 
-    def marginal(self, muscle: str, parameter: str, *, is_poor: bool) -> Any:
-        """Distribution of one parameter of one muscle in one group.
+    def moments(self, muscle: str, parameter: str, group: str) -> Moments:
+        """Return mean and SD of a muscle's parameter in a group."""
+        law = self.muscles[muscle]
+        feature = law.fa if parameter == "fa" else law.md
+        return feature.poor if group == "poor" else feature.good
 
-        Parameters
-        ----------
-        muscle : str
-            Canonical name.
-        parameter : str
-            `fa` or `md`.
-        is_poor : bool
-            Which group.
-
-        Returns
-        -------
-        rv_frozen
-            A beta distribution on the parameter's bounds with exactly the group's mean and SD.
-        """
-        bounds: Bounds = getattr(self, f"{parameter}_bounds")
-        effect: Effect = getattr(self.muscles[muscle], parameter)
-        spread = effect.poor if is_poor else effect.good
-        width = bounds.high - bounds.low
-        mean, variance = (spread.mean - bounds.low) / width, (spread.sd / width) ** 2
-        size = mean * (1 - mean) / variance - 1
-        return stats.beta(mean * size, (1 - mean) * size, loc=bounds.low, scale=width)
-
-
-def largest_fa(md: Floats) -> Floats:
-    """FA at which the first eigenvalue of a cigar-shaped tensor reaches free water.
-
-    Parameters
-    ----------
-    md : ndarray
-        Mean diffusivity, mm²/s.
-
-    Returns
-    -------
-    ndarray
-        Largest possible FA, same shape.
-    """
-    excess = (FREE_WATER / md - 1) / 2
-    return np.where(excess >= 1, 1.0, np.sqrt(3) * excess / np.sqrt(1 + 2 * excess**2))
+    @model_validator(mode="after")
+    def _moments_fit_bounds(self) -> Self:
+        for muscle in self.muscles:
+            for parameter, bounds in self.bounds.items():
+                for group in ("poor", "good"):
+                    moments = self.moments(muscle, parameter, group)
+                    room = (moments.mean - bounds.low) * (bounds.high - moments.mean)
+                    if moments.sd**2 >= room:
+                        raise ValueError(f"{parameter} of {muscle}: mean ± SD do not fit between {bounds.low} and {bounds.high}")
+        return self

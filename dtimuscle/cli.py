@@ -1,0 +1,228 @@
+"""The command line: `dtimuscle run`, `validate` and `fit`."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dtimuscle import __version__
+from dtimuscle.errors import DtiMuscleError
+from dtimuscle.issues import Issue, Severity
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Replicate a muscle diffusion tensor MRI study, from scans to the published claim.",
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+# What a shell is told: the input was wrong; or something failed on the way and the rest was done.
+WRONG_INPUT, INCOMPLETE = 2, 1
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the study; may be repeated."),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="dtimuscle")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.print(f"dtimuscle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    study: Annotated[
+        Path | None, typer.Argument(help="Settings of the study; the clone's study.yaml by default.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="BIDS dataset with your scans.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="BIDS derivative with the muscle labels.")] = None,
+    roi_table: Annotated[Path | None, typer.Option(help="Your table of muscle values, instead of scans.")] = None,
+    settings: Settings = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Participants at a time; 0: one for each core.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; reports/ and the study's name by default.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Carry out a study and write its pages to reports/."""
+    with _plainly(debug):
+        from dtimuscle.running.study import run_study
+        from dtimuscle.settings import parse_assignment
+        from dtimuscle.store import places
+        from dtimuscle.store.registry import read_study, with_absolute_paths
+
+        chosen = read_study(study or places.study_file())
+        given = dict(parse_assignment(text, chosen) for text in settings or [])
+        paths = {"dataset": dataset, "labels": labels, "roi_table": roi_table}
+        given |= {name: str(path) for name, path in paths.items() if path is not None}
+        if workers is not None:
+            given["workers"] = workers
+        chosen = with_absolute_paths(chosen.with_values(source="command line", **given), Path.cwd())
+        outcome = run_study(chosen, progress=Terminal(), folder=out, command=_command())
+        if debug:
+            for participant in outcome.outcomes:
+                if participant.traceback:
+                    complaints.print(participant.traceback, markup=False)
+    _show_issues(outcome.issues)
+    console.print(f"Pages: {outcome.run.folder / 'index.html'}", soft_wrap=True)
+    if outcome.failures:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def validate(
+    dataset: Annotated[Path, typer.Argument(help="BIDS dataset.")],
+    labels: Annotated[Path | None, typer.Option(help="BIDS derivative with the muscle labels.")] = None,
+    settings: Settings = None,
+    debug: Debug = False,
+) -> None:
+    """Say in plain words what a BIDS dataset offers to the study and what it lacks."""
+    with _plainly(debug):
+        from dtimuscle.running.validation import validate_dataset
+        from dtimuscle.settings import parse_assignment
+        from dtimuscle.store.bids import read_dataset
+        from dtimuscle.store.places import study_file
+        from dtimuscle.store.registry import read_registry, read_study
+
+        study = read_study(study_file())
+        study = study.with_values(**dict(parse_assignment(text, study) for text in settings or []))
+        found = read_dataset(dataset, labels)
+        report = validate_dataset(found, read_registry(), b0_threshold=study.preprocessing.b0_threshold)
+    console.print(f"[bold]{found.name}[/bold]" + (" (simulated data, not patients)" if found.is_simulated else ""))
+    console.print(f"{len(found.participants)} participants: {report.groups(study.analysis.poor_below_grade)}")
+    table = Table("Scan", "Voxels", "Gradients", "Muscle labels", box=None, pad_edge=False, header_style="bold")
+    for scan in report.scans:
+        table.add_row(scan.name, scan.grid, scan.gradients, str(scan.muscles) if scan.muscles else "none")
+    console.print(table)
+    _show_issues(report.issues)
+    if report.n_failed:
+        console.print(
+            f"{report.n_failed} of {len(found.scans) or report.n_failed} scans cannot be processed as they are."
+        )
+        raise typer.Exit(WRONG_INPUT)
+    console.print("Every scan can be processed.")
+
+
+@app.command()
+def fit(
+    image: Annotated[Path, typer.Argument(metavar="DWI", help="Diffusion series, .nii or .nii.gz.")],
+    bval: Annotated[Path | None, typer.Option(help="b-values; beside the image by default.")] = None,
+    bvec: Annotated[Path | None, typer.Option(help="b-vectors; beside the image by default.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Where to fit; found in the image by default.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Muscle labels; adds the ROI table.")] = None,
+    estimator: Annotated[
+        Literal["ols", "wls", "iwls", "nlls", "restore"], typer.Option(help="How the tensor is fitted.")
+    ] = "iwls",
+    preprocess: Annotated[
+        bool, typer.Option("--preprocess", help="Denoise, unring and align the series first.")
+    ] = False,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; named after the series by default.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Fit the tensor to one series outside BIDS: maps and, with labels, the ROI table."""
+    with _plainly(debug):
+        from dtimuscle.running.single import SeriesFiles, default_folder, fit_series
+        from dtimuscle.settings import parse_assignment
+        from dtimuscle.store.places import study_file
+        from dtimuscle.store.registry import read_study
+
+        study = read_study(study_file())
+        study = study.with_values(**dict(parse_assignment(text, study) for text in settings or []))
+        files = SeriesFiles.beside(image, bval=bval, bvec=bvec, mask=mask, labels=labels)
+        folder = out or default_folder(files)
+        written, issues = fit_series(files, folder, estimator=estimator, preprocess=preprocess, study=study)
+    _show_issues(issues)
+    for path in written:
+        console.print(f"Written: {path}", soft_wrap=True)
+
+
+@contextmanager
+def _plainly(debug: bool) -> Iterator[None]:
+    """Tell errors in one line; whoever asks gets the traceback."""
+    try:
+        yield
+    except DtiMuscleError as error:
+        if debug:
+            raise
+        complaints.print(f"[red]error:[/red] {_escaped(' '.join(str(error).split()))}", soft_wrap=True)
+        raise typer.Exit(WRONG_INPUT) from error
+
+
+def _show_issues(issues: tuple[Issue, ...]) -> None:
+    colours = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+    for issue in sorted(issues, key=lambda issue: list(Severity).index(issue.severity), reverse=True):
+        complaints.print(f"[{colours[issue.severity]}]{issue.severity}:[/] {_escaped(str(issue))}", soft_wrap=True)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _command() -> str:
+    return shlex.join(["dtimuscle", *sys.argv[1:]])
+
+
+class Terminal:
+    """Progress on a terminal: a bar with the time left, or a line now and then when nobody watches."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._what, self._total, self._done, self._begun = "", 0, 0, 0.0
+
+    def start(self, what: str, total: int) -> None:
+        """Begin a bar of `total` steps."""
+        self._what, self._total, self._done, self._begun = what, total, 0, time.monotonic()
+        if console.is_terminal and total:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
+            self._bar.add_task(what, total=total)
+            self._bar.start()
+
+    def advance(self, name: str) -> None:
+        """Count one step; `name` is shown beside the bar."""
+        self._done += 1
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], advance=1, description=f"{self._what} {name}")
+        elif self._done % max(1, self._total // 10) == 0:
+            left = (time.monotonic() - self._begun) / self._done * (self._total - self._done)
+            console.print(f"{self._what}: {self._done} of {self._total}, about {left:.0f} s left")
+
+    def note(self, line: str) -> None:
+        """Say something above the bar."""
+        (self._bar.console if self._bar else complaints).print(f"[red]error:[/red] {_escaped(line)}", soft_wrap=True)
+
+    def finish(self) -> None:
+        """Take the bar away and say how long it took."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+        console.print(f"{self._what}: {self._done} of {self._total} in {time.monotonic() - self._begun:.0f} s")

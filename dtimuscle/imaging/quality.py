@@ -1,0 +1,272 @@
+"""How good one participant's data are: of the series after preprocessing, and of the tensor fit."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, TensorMaps
+from dtimuscle.issues import Issue, Severity
+
+# Above this b-value, in s/mm², the signal of muscle is no longer that of a Gaussian diffusion process.
+HIGHEST_GAUSSIAN_B = 1200.0
+
+# b-values closer than this, in s/mm², belong to one shell; a shell is named to this precision.
+SHELL_GAP = 50.0
+SHELL_PRECISION = 10.0
+
+# Up to this part of the voxels, missing fits are counted but not warned about.
+NOTABLE_FRACTION = 0.1
+
+# Muscle reaches at least this part of the 95th percentile of the foreground; suppressed fat and marrow do not.
+MUSCLE_BRIGHTNESS = 0.4
+
+
+@dataclass(frozen=True)
+class SeriesQuality:
+    """What preprocessing found out about a series.
+
+    Parameters
+    ----------
+    n_volumes : int
+        Volumes of the series.
+    b_values : tuple of float
+        Shells in s/mm², 0 first.
+    n_directions : int
+        Independent gradient directions.
+    voxel_sizes : tuple of float
+        Edge lengths of a voxel in mm.
+    n_foreground : int
+        Voxels in the mask.
+    snr : float or None
+        Median of the mean b = 0 signal divided by the noise SD, over the brighter foreground (muscle rather
+        than suppressed fat); None when the noise was not estimated.
+    mean_displacement_mm, max_displacement_mm : float or None
+        How far the volumes had moved; None when motion was not corrected.
+    max_rotation_deg : float or None
+        How far the volumes had turned; None when motion was not corrected.
+    issues : tuple of Issue
+        What makes the series doubtful.
+    """
+
+    n_volumes: int
+    b_values: tuple[float, ...]
+    n_directions: int
+    voxel_sizes: tuple[float, ...]
+    n_foreground: int
+    snr: float | None
+    mean_displacement_mm: float | None
+    max_displacement_mm: float | None
+    max_rotation_deg: float | None
+    issues: tuple[Issue, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "SeriesQuality":
+        """Rebuild the quality of a series from `to_dict`.
+
+        Parameters
+        ----------
+        record : dict
+            As written, also after a detour through JSON.
+
+        Returns
+        -------
+        SeriesQuality
+            Equal to the one that was written.
+        """
+        tuples = {name: tuple(record[name]) for name in ("b_values", "voxel_sizes")}
+        return cls(**record | tuples | {"issues": _read_issues(record)})
+
+
+@dataclass(frozen=True)
+class FitQuality:
+    """How well the tensor could be fitted.
+
+    Parameters
+    ----------
+    estimator : str
+        How it was fitted.
+    n_voxels : int
+        Voxels in which a fit was tried.
+    fraction_unusable : float
+        Part of these without a fit (0 to 1).
+    fraction_non_positive : float
+        Part of the fitted ones with an eigenvalue at or below zero (0 to 1); they are kept. Most of them lie
+        in suppressed fat; how many lie in a muscle is said where the muscle is measured.
+    issues : tuple of Issue
+        What makes the maps doubtful.
+    """
+
+    estimator: str
+    n_voxels: int
+    fraction_unusable: float
+    fraction_non_positive: float
+    issues: tuple[Issue, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "FitQuality":
+        """Rebuild the quality of a fit from `to_dict`.
+
+        Parameters
+        ----------
+        record : dict
+            As written, also after a detour through JSON.
+
+        Returns
+        -------
+        FitQuality
+            Equal to the one that was written.
+        """
+        return cls(**record | {"issues": _read_issues(record)})
+
+
+def series_quality(
+    series: DwiSeries,
+    mask: Bools,
+    *,
+    noise_sd: Floats | None = None,
+    displacement_mm: Floats | None = None,
+    rotation_deg: Floats | None = None,
+    issues: tuple[Issue, ...] = (),
+) -> SeriesQuality:
+    """Describe a preprocessed series.
+
+    Parameters
+    ----------
+    series : DwiSeries
+        The series after preprocessing.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Foreground.
+    noise_sd : ndarray of shape (nx, ny, nz), optional
+        Noise SD in the signal's unit; NaN where it is not known.
+    displacement_mm, rotation_deg : ndarray of shape (n,), optional
+        Each volume's motion in mm and degrees.
+    issues : tuple of Issue, optional
+        What the steps of preprocessing met.
+
+    Returns
+    -------
+    SeriesQuality
+        With a warning for b-values beyond Gaussian diffusion besides these issues.
+    """
+    return SeriesQuality(
+        n_volumes=len(series.gradients),
+        b_values=shells(series.gradients),
+        n_directions=series.gradients.n_directions,
+        voxel_sizes=tuple(float(size) for size in series.voxel_sizes),
+        n_foreground=int(np.count_nonzero(mask)),
+        snr=_snr(series, mask, noise_sd),
+        mean_displacement_mm=None if displacement_mm is None else float(np.mean(displacement_mm)),
+        max_displacement_mm=None if displacement_mm is None else float(np.max(displacement_mm)),
+        max_rotation_deg=None if rotation_deg is None else float(np.max(rotation_deg)),
+        issues=_high_b(series.gradients) + issues,
+    )
+
+
+def fit_quality(maps: TensorMaps) -> FitQuality:
+    """Count the voxels that could not be fitted and those that noise has made impossible.
+
+    Parameters
+    ----------
+    maps : TensorMaps
+        The maps of a fit.
+
+    Returns
+    -------
+    FitQuality
+        With a warning when more than 10 % of the voxels have no fit.
+    """
+    is_fitted = maps.mask & np.isfinite(maps.md)
+    n_voxels, n_fitted = int(np.count_nonzero(maps.mask)), int(np.count_nonzero(is_fitted))
+    unusable = 1 - n_fitted / n_voxels
+    non_positive = float(np.count_nonzero(is_fitted & ~maps.is_positive) / max(n_fitted, 1))
+    issues = []
+    if unusable > NOTABLE_FRACTION:
+        what = f"{unusable:.1%} of the voxels cannot be fitted: a b = 0 signal is not above zero, or one is not finite."
+        issues.append(Issue(Severity.WARNING, "tensor fit", what, "Check the mask and the borders of the image."))
+    return FitQuality(maps.estimator, n_voxels, unusable, non_positive, tuple(issues))
+
+
+def compare_fits(fits: Mapping[str, TensorMaps]) -> pd.DataFrame:
+    """Describe several fits of one series side by side.
+
+    Parameters
+    ----------
+    fits : mapping of str to TensorMaps
+        Maps by the name of their estimator.
+
+    Returns
+    -------
+    DataFrame
+        One row per fit: `estimator`, `n_voxels`, the medians `fa` and `md` (mm²/s) over the voxels, and
+        `fraction_non_positive` (0 to 1).
+    """
+    return pd.DataFrame(
+        {
+            "estimator": name,
+            "n_voxels": int(np.count_nonzero(maps.mask)),
+            "fa": float(np.nanmedian(maps.fa[maps.mask])),
+            "md": float(np.nanmedian(maps.md[maps.mask])),
+            "fraction_non_positive": fit_quality(maps).fraction_non_positive,
+        }
+        for name, maps in fits.items()
+    )
+
+
+def shells(gradients: GradientTable) -> tuple[float, ...]:
+    """Name the shells of a series.
+
+    Parameters
+    ----------
+    gradients : GradientTable
+        The b-values, as the scanner wrote them.
+
+    Returns
+    -------
+    tuple of float
+        Mean b-value of each shell, rounded to 10 s/mm²; what counts as b = 0 is 0.
+    """
+    weighted = np.sort(gradients.bvals[~gradients.is_b0])
+    groups = np.split(weighted, np.flatnonzero(np.diff(weighted) > SHELL_GAP) + 1)
+    means = [float(np.round(group.mean() / SHELL_PRECISION) * SHELL_PRECISION) for group in groups if group.size]
+    return (0.0, *means) if gradients.is_b0.any() else tuple(means)
+
+
+def _snr(series: DwiSeries, mask: Bools, noise_sd: Floats | None) -> float | None:
+    if noise_sd is None:
+        return None
+    is_known = mask & (noise_sd > 0)
+    if not is_known.any():
+        return None
+    signal, noise = series.mean_b0()[is_known], noise_sd[is_known]
+    is_muscle = signal >= MUSCLE_BRIGHTNESS * np.percentile(signal, 95)
+    return float(np.median(signal[is_muscle] / noise[is_muscle]))
+
+
+def _high_b(gradients: GradientTable) -> tuple[Issue, ...]:
+    highest = gradients.bvals.max()
+    if highest <= HIGHEST_GAUSSIAN_B:
+        return ()
+    return (
+        Issue(
+            Severity.WARNING,
+            "diffusion series",
+            f"the highest b-value is {highest:.0f} s/mm²; above {HIGHEST_GAUSSIAN_B:.0f} the signal no longer decays "
+            "as a tensor says, so MD comes out too low.",
+            "Leave the high shells out of the series.",
+        ),
+    )
+
+
+def _read_issues(record: dict[str, Any]) -> tuple[Issue, ...]:
+    return tuple(Issue.from_dict(issue) for issue in record["issues"])

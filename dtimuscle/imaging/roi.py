@@ -1,0 +1,286 @@
+"""What is known of each muscle: its voxels and its mean signal, described by the tensor."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from dtimuscle import roi_table
+from dtimuscle.dwi import Bools, DwiSeries, Floats, TensorMaps, require_one_grid, voxel_sizes
+from dtimuscle.errors import LabelError
+from dtimuscle.imaging.tensor import fit_signals
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.muscles import MuscleLabels, Side
+
+# Distances between voxel centres are compared with this slack, for affines kept in single precision.
+DISTANCE_TOLERANCE_MM = 1e-3
+
+# More impossible tensors than this part of a muscle are worth a warning.
+NOTABLE_NON_POSITIVE = 0.1
+
+
+@dataclass(frozen=True)
+class RoiMeasurement:
+    """Values of one participant's muscles.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A ROI table (see `dtimuscle.roi_table`), unrounded.
+    issues : tuple of Issue
+        Muscles without values, labels without a name.
+    """
+
+    table: pd.DataFrame
+    issues: tuple[Issue, ...]
+
+
+@dataclass(frozen=True)
+class _Region:
+    """One muscle and side: voxels of the label, those that erosion leaves, and those of them that have a fit."""
+
+    muscle: str
+    side: Side
+    label: Bools
+    eroded: Bools
+    kept: Bools
+
+    @property
+    def n_kept(self) -> int:
+        return int(np.count_nonzero(self.kept))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        n_label, n_left = int(np.count_nonzero(self.label)), int(np.count_nonzero(self.eroded))
+        return {
+            "n_label": n_label,
+            "n_kept": self.n_kept,
+            "n_eroded": n_label - n_left,
+            "n_unusable": n_left - self.n_kept,
+        }
+
+
+def measure_muscles(
+    maps: TensorMaps,
+    labels: MuscleLabels,
+    series: DwiSeries,
+    *,
+    participant_id: str,
+    session: str = "",
+    erosion_mm: float = 2.5,
+    min_voxels: int = 20,
+    estimator: str = "iwls",
+    is_simulated: bool = False,
+) -> RoiMeasurement:
+    """Describe each tensor parameter within each muscle: left, right and both sides pooled.
+
+    Fat and fascia at the rim of a muscle change its values, so each side's label is eroded first. Two
+    routes lead to a value: `voxelwise` summarises the maps over the voxels, `mean_signal` fits one tensor
+    to the mean signal of the same voxels, which noise biases far less. Voxels without a usable fit are
+    counted and left out of both; voxels with an eigenvalue below zero stay in.
+
+    Parameters
+    ----------
+    maps : TensorMaps
+        FA (no unit) and MD, AD, RD (mm²/s).
+    labels : MuscleLabels
+        Muscles on the same grid.
+    series : DwiSeries
+        The series that the maps were fitted to.
+    participant_id : str
+        Goes into every row.
+    session : str, default=""
+        Goes into every row.
+    erosion_mm : float, default=2.5
+        A voxel is left out when its centre lies within this distance of the centre of a voxel outside
+        the muscle; the border of the image is not an outside. 0 keeps all.
+    min_voxels : int, default=20
+        With fewer voxels a muscle keeps its rows, their values are NaN, and an issue says so.
+    estimator : {"ols", "wls", "iwls", "nlls", "restore"}, default="iwls"
+        How the tensor of the mean signal is fitted.
+    is_simulated : bool, default=False
+        Goes into every row.
+
+    Returns
+    -------
+    RoiMeasurement
+        One row per muscle, side, parameter and route; `sd` has n − 1 in its denominator.
+
+    Raises
+    ------
+    GridMismatchError
+        If the labels lie on another grid than the maps or the series.
+    LabelError
+        If no label is a muscle that the kit knows.
+    """
+    grid = np.shape(labels.values)
+    for shape, affine, name in ((maps.fa.shape, maps.affine, "maps"), (series.shape, series.affine, "series")):
+        require_one_grid(grid, labels.affine, shape, affine, names=f"{participant_id}: the labels and the {name}")
+    if not labels.present:
+        found = ", ".join(str(value) for value in labels.unknown) or "only 0"
+        raise LabelError(
+            f"{participant_id}: no label is a known muscle (found {found}). "
+            "Give a look-up table beside the label image, or use MuscleMap codes."
+        )
+    regions = list(_regions(labels, np.isfinite(maps.fa), erosion_mm=erosion_mm))
+    # A region that is too small has no voxels and a mean signal of NaN, and so no values.
+    voxels = [region.kept if region.n_kept >= min_voxels else np.zeros_like(region.kept) for region in regions]
+    means = np.array([_mean_signal(series.signal[where]) for where in voxels])
+    mean_signal_fit = fit_signals(means, series.gradients, estimator=estimator).scalars
+    rows = []
+    for i, region in enumerate(regions):
+        who = {"participant_id": participant_id, "session": session, "is_simulated": is_simulated}
+        who |= {"muscle": region.muscle, "side": str(region.side)}
+        for parameter, volume in maps.scalars.items():
+            row = who | {"parameter": parameter, "unit": roi_table.UNITS[parameter]} | region.counts
+            rows.append(row | {"route": "voxelwise"} | _summary(volume[voxels[i]]))
+            value = float(mean_signal_fit[parameter][i])
+            rows.append(row | {"route": "mean_signal"} | _summary(np.array([])) | {"mean": value})
+    table = pd.DataFrame(rows, columns=list(roi_table.COLUMNS))
+    issues = _unknown(labels, participant_id) + _too_small(regions, participant_id, min_voxels)
+    return RoiMeasurement(table, issues + _non_positive(regions, participant_id, maps.is_positive))
+
+
+def eroded_labels(labels: MuscleLabels, *, erosion_mm: float) -> MuscleLabels:
+    """Leave out the rim of every muscle, as `measure_muscles` does.
+
+    Parameters
+    ----------
+    labels : MuscleLabels
+        Muscles as drawn.
+    erosion_mm : float
+        Depth of the rim; see `erode`.
+
+    Returns
+    -------
+    MuscleLabels
+        The same muscles with 0 where their rim was.
+    """
+    sizes = voxel_sizes(labels.affine)
+    kept = [erode(labels.values == value, erosion_mm, sizes) for value in labels.present]
+    return replace(labels, values=np.where(np.any(kept, axis=0), labels.values, 0))
+
+
+def erode(mask: Bools, depth_mm: float, voxel_sizes_mm: Floats) -> Bools:
+    """Leave out the rim of a region.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (nx, ny, nz)
+        The region.
+    depth_mm : float
+        A voxel is left out when its centre lies within this distance (mm) of the centre of a voxel
+        outside the region. What lies beyond the border of the image is unknown and not outside.
+    voxel_sizes_mm : ndarray of shape (3,)
+        Edge lengths of a voxel in mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (nx, ny, nz)
+        The voxels that are kept.
+    """
+    if depth_mm == 0 or not mask.any() or mask.all():
+        return mask
+    # The nearest outside voxel is never beyond the box around the region and one voxel more.
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+    eroded = np.zeros_like(mask)
+    distance = ndimage.distance_transform_edt(mask[box], sampling=voxel_sizes_mm)
+    eroded[box] = distance > depth_mm + DISTANCE_TOLERANCE_MM
+    return eroded
+
+
+def _regions(labels: MuscleLabels, is_usable: Bools, *, erosion_mm: float) -> Iterator[_Region]:
+    """Yield the left, the right and the pooled region of each muscle, as far as the labels have them."""
+    present, sizes = labels.present, voxel_sizes(labels.affine)
+    for muscle in dict.fromkeys(name for name, _ in present.values()):
+        parts = []
+        for side in (Side.LEFT, Side.RIGHT, Side.BOTH):
+            wanted = [value for value, meaning in present.items() if meaning == (muscle, side)]
+            if not wanted:
+                continue
+            label = np.isin(labels.values, wanted)
+            eroded = erode(label, erosion_mm, sizes)
+            part = _Region(muscle, side, label, eroded, eroded & is_usable)
+            parts.append(part)
+            if side is not Side.BOTH:
+                yield part
+        yield _Region(
+            muscle,
+            Side.BOTH,
+            np.any([part.label for part in parts], axis=0),
+            np.any([part.eroded for part in parts], axis=0),
+            np.any([part.kept for part in parts], axis=0),
+        )
+
+
+def _mean_signal(signals: Floats) -> Floats:
+    if not len(signals):
+        return np.full(signals.shape[1], np.nan)
+    return signals.mean(axis=0, dtype=float)
+
+
+def _summary(values: Floats) -> dict[str, float]:
+    if not values.size:
+        return dict.fromkeys(("mean", "median", "sd", "q25", "q75"), np.nan)
+    q25, median, q75 = np.percentile(values, (25, 50, 75))
+    return {
+        "mean": float(values.mean()),
+        "median": float(median),
+        "sd": float(values.std(ddof=1)) if values.size > 1 else np.nan,
+        "q25": float(q25),
+        "q75": float(q75),
+    }
+
+
+def _unknown(labels: MuscleLabels, participant_id: str) -> tuple[Issue, ...]:
+    if not labels.unknown:
+        return ()
+    values = ", ".join(str(value) for value in labels.unknown)
+    return (
+        Issue(
+            Severity.WARNING,
+            participant_id,
+            f"no muscle is known for the label value(s) {values}; they are not measured.",
+            "Name them in the look-up table beside the label image if they are muscles.",
+        ),
+    )
+
+
+def _too_small(regions: list[_Region], participant_id: str, min_voxels: int) -> tuple[Issue, ...]:
+    """One issue for each muscle of which a side, or both together, have too few voxels."""
+    issues = []
+    for muscle in dict.fromkeys(region.muscle for region in regions):
+        small = [region for region in regions if region.muscle == muscle and region.n_kept < min_voxels]
+        if small:
+            found = ", ".join(f"{region.side} {region.n_kept} of {region.counts['n_label']}" for region in small)
+            issues.append(
+                Issue(
+                    Severity.ERROR,
+                    f"{participant_id}, {muscle}",
+                    f"too few voxels are left ({found}; at least {min_voxels}), so these rows have no values.",
+                    "Erode less, lower min_voxels, or check the label.",
+                )
+            )
+    return tuple(issues)
+
+
+def _non_positive(regions: list[_Region], participant_id: str, is_positive: Bools) -> tuple[Issue, ...]:
+    """One issue for each muscle, both sides together, in which noise has made many tensors impossible."""
+    issues = []
+    for region in regions:
+        if region.side is not Side.BOTH or not region.n_kept:
+            continue
+        fraction = 1 - np.mean(is_positive[region.kept])
+        if fraction > NOTABLE_NON_POSITIVE:
+            issues.append(
+                Issue(
+                    Severity.WARNING,
+                    f"{participant_id}, {region.muscle}",
+                    f"{fraction:.0%} of the voxels have an eigenvalue at or below zero: noise does that, not tissue.",
+                    "Prefer the values from the mean signal.",
+                )
+            )
+    return tuple(issues)

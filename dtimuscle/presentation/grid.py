@@ -1,0 +1,135 @@
+"""How tables are set: columns, headings and the style that all of them share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+from great_tables import GT, loc, style
+
+from dtimuscle.presentation.style import FAINT, FONT_STACK, INK, PAPER
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a printed table.
+
+    Parameters
+    ----------
+    key : str
+        Its name in the frame of cells.
+    label : str
+        Its heading.
+    align : {"right", "left"}, default="right"
+        Numbers stand right, words left.
+    spanner : str, default=""
+        Heading above several columns.
+    """
+
+    key: str
+    label: str
+    align: str = "right"
+    spanner: str = ""
+
+
+def table_html(
+    name: str,
+    cells: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    title: str,
+    row_label: tuple[str, str],
+    group: str = "",
+    colours: tuple[str, Sequence[str]] = ("", ()),
+) -> str:
+    """Set cells as the HTML of a table.
+
+    Parameters
+    ----------
+    name : str
+        Identifier of the exhibit.
+    cells : DataFrame
+        What is printed, as text.
+    columns : sequence of Column
+        The columns, in order.
+    title : str
+        Caption.
+    row_label : tuple of (str, str)
+        Column that names the rows, and its heading.
+    group : str, default=""
+        Column whose values head groups of rows.
+    colours : tuple of (str, sequence of str)
+        A column, and the colour of each of its cells.
+
+    Returns
+    -------
+    str
+        The table with its own style.
+    """
+    keys = [row_label[0], *([group] if group else []), *(column.key for column in columns)]
+    frame = cells.reindex(columns=keys).fillna("").astype(str)
+    table = GT(frame, rowname_col=row_label[0], groupname_col=group or None, id=f"table-{name.replace('_', '-')}")
+    table = table.tab_stubhead(row_label[1]).cols_label({column.key: column.label for column in columns})
+    for column in columns:
+        table = table.cols_align("left" if column.align == "left" else "right", columns=[column.key])
+    for spanner in dict.fromkeys(column.spanner for column in columns if column.spanner):
+        table = table.tab_spanner(spanner, [column.key for column in columns if column.spanner == spanner])
+    for row, colour in enumerate(colours[1]):
+        table = table.tab_style(style.text(color=colour, weight="600"), loc.body(columns=[colours[0]], rows=[row]))
+    html = _styled(table).as_raw_html()
+    caption = f'<caption class="gt_caption">{escape(title)}</caption>'
+    return html.replace("<thead>", f"{caption}\n<thead>", 1)
+
+
+def _styled(table: GT) -> GT:
+    identity = f"#{table._options.table_id.value}"
+    css = f"""
+    {identity} {{ padding: 0 !important; }}
+    {identity} .gt_table {{ margin: 0; font-variant-numeric: tabular-nums lining-nums; line-height: 1.35; }}
+    {identity} .gt_caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0 0 .5rem; }}
+    {identity} .gt_row {{ vertical-align: top; }}
+    {identity} td.gt_right {{ white-space: nowrap; }}
+    {identity} th.gt_stub {{ font-weight: 400; white-space: nowrap; position: sticky; left: 0; background: {PAPER}; }}
+    {identity} .gt_group_heading {{ padding: 14px 10px 5px; }}
+    {identity} tbody tr:first-child .gt_group_heading {{ padding-top: 9px; }}
+    {identity} .gt_col_heading {{ vertical-align: bottom; }}
+    {identity} .gt_column_spanner {{ padding-bottom: 4px; }}
+    {identity} tr > :first-child {{ padding-left: 0; }}
+    {identity} tr > :last-child {{ padding-right: 0; }}
+    """
+    table = table.tab_options(
+        table_font_names=FONT_STACK,
+        table_font_size="14px",
+        table_font_color=INK,
+        table_background_color=PAPER,
+        table_width="auto",
+        table_border_top_style="solid",
+        table_border_top_width="2px",
+        table_border_top_color=INK,
+        table_border_bottom_style="solid",
+        table_border_bottom_width="1px",
+        table_border_bottom_color=INK,
+        column_labels_background_color="transparent",
+        column_labels_font_weight="600",
+        column_labels_font_size="13px",
+        column_labels_border_top_style="none",
+        column_labels_border_bottom_width="1px",
+        column_labels_border_bottom_color=INK,
+        column_labels_padding="6px",
+        column_labels_padding_horizontal="10px",
+        row_group_background_color="transparent",
+        row_group_font_weight="600",
+        row_group_font_size="13px",
+        row_group_border_top_style="none",
+        row_group_border_bottom_width="1px",
+        row_group_border_bottom_color=FAINT,
+        table_body_border_top_style="none",
+        table_body_border_bottom_style="none",
+        table_body_hlines_style="solid",
+        table_body_hlines_width="1px",
+        table_body_hlines_color="#edf0f2",
+        stub_border_style="none",
+        data_row_padding="5px",
+        data_row_padding_horizontal="10px",
+    )
+    return table.opt_css(css)

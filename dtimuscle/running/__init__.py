@@ -1,0 +1,1 @@
+"""Runs of a study: participants in parallel, notebooks without anybody watching, pages at the end."""

@@ -1,0 +1,259 @@
+"""Participants' processing: each step of each one is computed once, kept, and found again."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from dtimuscle.errors import DtiMuscleError
+from dtimuscle.imaging import participant as imaging
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.running.pool import Progress, Silent, map_in_order
+from dtimuscle.settings import Study
+from dtimuscle.store import derivatives, files, images, places, registry
+from dtimuscle.store.bids import Dataset, Scan
+from dtimuscle.store.derivatives import Derivatives
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one participant's scan.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    computed : tuple of str
+        Steps that were computed now; the others were found.
+    issues : tuple of Issue
+        What degrades the result.
+    failure : Issue or None
+        Why there is no result.
+    traceback : str
+        Where an unforeseen error came from; empty otherwise.
+    """
+
+    scan: Scan
+    computed: tuple[str, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    failure: Issue | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Processing:
+    """What became of all scans of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The scans and who was scanned.
+    derivatives : Derivatives
+        Where the results are.
+    outcomes : tuple of Outcome
+        One for each scan, in the dataset's order.
+    """
+
+    dataset: Dataset
+    derivatives: Derivatives
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """Scans that have results."""
+        return tuple(outcome.scan for outcome in self.outcomes if outcome.failure is None)
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Issues of the dataset and of every participant."""
+        return (*self.failures, *self.dataset.issues, *(issue for outcome in self.outcomes for issue in outcome.issues))
+
+    @property
+    def failures(self) -> tuple[Issue, ...]:
+        """Why some participants have no result."""
+        return tuple(outcome.failure for outcome in self.outcomes if outcome.failure)
+
+    def roi_table(self) -> pd.DataFrame:
+        """Return the ROI rows of all participants that have muscle labels.
+
+        Returns
+        -------
+        DataFrame
+            Columns of `dtimuscle.roi_table`, participants in the dataset's order; empty without labels.
+        """
+        tables = [derivatives.read_roi_rows(self.derivatives, scan) for scan in self.scans if scan.labels]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(derivatives.COLUMNS))
+
+    def quality(self) -> pd.DataFrame:
+        """Return one row per participant with what the steps say of their own results.
+
+        Returns
+        -------
+        DataFrame
+            `participant_id`, `session` and the fields of the quality files, without their issues.
+        """
+        rows = []
+        for scan in self.scans:
+            row: dict[str, object] = {"participant_id": scan.participant_id, "session": scan.session}
+            for step in ("preprocessed", "tensor"):
+                if derivatives.has_quality(self.derivatives, step, scan):
+                    row |= derivatives.read_quality(self.derivatives, step, scan)
+            row.pop("issues", None)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def process(
+    dataset: Dataset,
+    study: Study,
+    *,
+    upto: str = "muscles",
+    progress: Progress | None = None,
+) -> Processing:
+    """Bring every participant of a dataset up to a step, computing only what is missing.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The scans.
+    study : Study
+        Settings of the steps, and how many workers.
+    upto : str, default="muscles"
+        Last step: `preprocessed`, `tensor` or `muscles`.
+    progress : Progress, optional
+        Who is told.
+
+    Returns
+    -------
+    Processing
+        What became of each participant. A participant that fails does not stop the others.
+    """
+    progress = progress or Silent()
+    place = derivatives.derivatives_of(dataset, study)
+    derivatives.describe_derivatives(place, dataset)
+    work = partial(process_scan, study=study, derivatives=place, upto=upto)
+
+    def tell(outcome: Outcome) -> None:
+        if outcome.failure:
+            progress.note(str(outcome.failure))
+        progress.advance(outcome.scan.name)
+
+    progress.start("Participants", len(dataset.scans))
+    outcomes = map_in_order(work, dataset.scans, workers=study.execution.workers, on_done=tell, on_lost=_lost)
+    progress.finish()
+    processing = Processing(dataset, place, tuple(outcomes))
+    if upto == "muscles":
+        derivatives.write_roi_table(place.folders["muscles"] / "roi.tsv", processing.roi_table())
+    return processing
+
+
+def process_scan(scan: Scan, *, study: Study, derivatives: Derivatives, upto: str) -> Outcome:
+    """Bring one participant up to a step; whatever goes wrong becomes an issue.
+
+    Parameters
+    ----------
+    scan : Scan
+        The files.
+    study : Study
+        Settings of the steps.
+    derivatives : Derivatives
+        Where results are kept.
+    upto : str
+        Last step.
+
+    Returns
+    -------
+    Outcome
+        Which steps were computed, and what degrades them.
+    """
+    computed: list[str] = []
+    try:
+        issues = _run_steps(scan, study, derivatives, upto, computed)
+    except DtiMuscleError as error:
+        return Outcome(scan, tuple(computed), failure=_failure(scan, str(error)))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        remedy = "This was not foreseen; run again with --debug to see where it comes from, and report it."
+        return Outcome(scan, tuple(computed), failure=_failure(scan, what, remedy), traceback=traceback.format_exc())
+    return Outcome(scan, tuple(computed), issues)
+
+
+def _failure(scan: Scan, what: str, remedy: str = "") -> Issue:
+    sentence = " ".join(what.split()).removeprefix(f"{scan.name}: ")
+    return Issue(Severity.ERROR, scan.name, sentence, remedy)
+
+
+def _lost(scan: Scan) -> Outcome:
+    remedy = "The system may have run out of memory; try again with --workers 1."
+    return Outcome(scan, failure=_failure(scan, "its process died.", remedy))
+
+
+def _run_steps(scan: Scan, study: Study, place: Derivatives, upto: str, computed: list[str]) -> tuple[Issue, ...]:
+    digests = [files.file_digest(path) for path in scan.inputs]
+    issues: list[Issue] = []
+    for step, compute in _STEPS.items():
+        if step == "muscles":
+            if scan.labels is None:
+                break
+            digests += [files.file_digest(path) for path in images.label_files(scan.labels)]
+            digests.append(files.file_digest(places.registry_file()))
+        key = derivatives.step_key(place, step, digests)
+        if not derivatives.is_current(place, step, scan, key):
+            compute(scan, study, place)
+            derivatives.write_receipt(place, step, scan, key)
+            computed.append(step)
+        issues += [Issue.from_dict(record) for record in derivatives.read_quality(place, step, scan)["issues"]]
+        if step == upto:
+            break
+    return tuple(issues)
+
+
+def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
+    settings = study.preprocessing
+    series = images.read_dwi(scan.image, scan.bval, scan.bvec, b0_threshold=settings.b0_threshold)
+    with files.naming(scan.image):
+        made = imaging.preprocess(
+            series,
+            denoise=settings.denoise,
+            unring=settings.unring,
+            correct_motion=settings.correct_motion,
+            engine=settings.engine,
+        )
+    derivatives.write_preprocessed(
+        place, scan, made.series, mask=made.mask, noise_sd=made.noise_sd, quality=made.quality.to_dict()
+    )
+
+
+def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
+    series, mask = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
+    fitted = imaging.fit(series, mask, estimator=study.tensor.estimator)
+    derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
+
+
+def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
+    if scan.labels is None:
+        return
+    series, _ = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
+    maps = derivatives.read_maps(place, scan)
+    labels, issues = images.read_labels(scan.labels, registry.read_registry())
+    with files.naming(scan.labels):
+        measured = imaging.measure(
+            series,
+            maps,
+            labels,
+            participant_id=scan.participant_id,
+            session=scan.session,
+            erosion_mm=study.roi.erosion_mm,
+            min_voxels=study.roi.min_voxels,
+            is_simulated=place.is_simulated,
+        )
+    derivatives.write_roi_rows(place, scan, measured.table, (*issues, *measured.issues))
+
+
+_STEPS: dict[str, Callable[[Scan, Study, Derivatives], None]] = {
+    "preprocessed": _preprocess,
+    "tensor": _fit,
+    "muscles": _measure,
+}

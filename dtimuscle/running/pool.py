@@ -1,0 +1,202 @@
+"""Work that is done for each participant, several at a time."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+# What numerical libraries ask for their number of threads when they are loaded.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
+)  # fmt: skip
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Progress(Protocol):
+    """What is told of work as it goes on."""
+
+    def start(self, what: str, total: int) -> None:
+        """Say that `total` participants are about to be worked on.
+
+        Parameters
+        ----------
+        what : str
+            What is worked on.
+        total : int
+            How many there are.
+        """
+
+    def advance(self, name: str) -> None:
+        """Say that one participant is done.
+
+        Parameters
+        ----------
+        name : str
+            Who is done.
+        """
+
+    def note(self, line: str) -> None:
+        """Say something in one line, such as a problem.
+
+        Parameters
+        ----------
+        line : str
+            One line for a person.
+        """
+
+    def finish(self) -> None:
+        """Say that the work is over."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def start(self, what: str, total: int) -> None:
+        """Ignore the start.
+
+        Parameters
+        ----------
+        what : str
+            What is worked on.
+        total : int
+            How many there are.
+        """
+
+    def advance(self, name: str) -> None:
+        """Ignore a step.
+
+        Parameters
+        ----------
+        name : str
+            Who is done.
+        """
+
+    def note(self, line: str) -> None:
+        """Ignore a line.
+
+        Parameters
+        ----------
+        line : str
+            One line for a person.
+        """
+
+    def finish(self) -> None:
+        """Ignore the end."""
+
+
+def n_workers(asked: int, n_items: int) -> int:
+    """Return how many processes to use: as many as asked (0: one for each core), never more than items.
+
+    Parameters
+    ----------
+    asked : int
+        Processes that were asked for; 0 for one for each core.
+    n_items : int
+        How many items there are.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return max(1, min(asked or _n_cores(), n_items))
+
+
+def _n_cores() -> int:
+    # Containers and schedulers grant fewer cores than the machine has; macOS and Windows do not tell.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_in_order(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    on_done: Callable[[Result], None],
+    on_lost: Callable[[Item], Result],
+) -> list[Result]:
+    """Apply a function to each item in its own process and return the results in the items' order.
+
+    Processes are spawned, not forked: a fork would copy threads of BLAS in the middle of their work. Each uses
+    one thread, so that as many participants as there are cores share the machine without crowding it.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name; turns an item into a result and does not raise.
+    items : sequence
+        What to work on.
+    workers : int
+        Processes; 0 for one per core. A single one works in this process.
+    on_done : callable
+        Called with each result as it comes in.
+    on_lost : callable
+        Turns an item whose process died (e.g. for want of memory) into a result.
+
+    Returns
+    -------
+    list
+        One result for each item.
+    """
+    n = n_workers(workers, len(items))
+    if n == 1:
+        results = []
+        with threadpool_limits(1):
+            for item in items:
+                results.append(function(item))
+                on_done(results[-1])
+        return results
+    found: dict[int, Result] = {}
+    with _processes(n) as executor:
+        futures = {executor.submit(function, item): index for index, item in enumerate(items)}
+        for index, result in _as_they_come(futures):
+            if result is not None:
+                found[index] = result
+                on_done(result)
+    # A process that died takes its pool along; who was waiting gets a pool of his own, so the culprit stands alone.
+    for index, item in enumerate(items):
+        if index not in found:
+            result = _alone(function, item)
+            found[index] = on_lost(item) if result is None else result
+            on_done(found[index])
+    return [found[index] for index in range(len(items))]
+
+
+def _as_they_come(futures: dict[Future[Result], int]) -> Iterator[tuple[int, Result | None]]:
+    for future in as_completed(futures):
+        try:
+            yield futures[future], future.result()
+        except BrokenProcessPool:
+            yield futures[future], None
+
+
+def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
+    with _processes(1) as executor:
+        try:
+            return executor.submit(function, item).result()
+        except BrokenProcessPool:
+            return None
+
+
+@contextmanager
+def _processes(n: int) -> Iterator[Executor]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n, mp_context=context, initializer=_use_one_thread) as executor:
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _use_one_thread() -> None:
+    # A spawned process loads its numerical libraries after this, and they ask the environment.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    threadpool_limits(1)

@@ -1,0 +1,214 @@
+"""The pages of a run, put together from what its notebooks have shown."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dtimuscle import __version__
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard
+from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
+from dtimuscle.running.notebooks import NOTEBOOKS
+from dtimuscle.running.studies import read_published
+from dtimuscle.settings import Study
+from dtimuscle.store.files import plain
+from dtimuscle.store.runs import Run
+
+NOTEBOOK_TITLES = {
+    "01_preprocessing": "Preprocessing",
+    "02_tensor_fitting": "Tensor fitting",
+    "03_roi_statistics": "Muscle values",
+    "04_modelling": "Groups and models",
+    "05_replication": "Published and found",
+}
+
+# The exhibit whose published and found values stand on the front page.
+KEY_EXHIBIT = "verdicts"
+
+DOWNLOADS = (
+    ("results.json", "every number of these pages, unrounded"),
+    ("roi.tsv", "the value of each muscle of each participant"),
+    ("roi.json", "what the columns of roi.tsv mean"),
+    ("participants.tsv", "who was studied"),
+    ("tables/estimates.csv", "every estimate with its interval"),
+    ("run.json", "settings, versions, inputs and timings"),
+    ("study.yaml", "the settings, ready to run again"),
+)
+
+
+def show_exhibit(run: Run, exhibit: Exhibit, *, notebook: str, position: int) -> None:
+    """Write a table or figure into a run.
+
+    Parameters
+    ----------
+    run : Run
+        Folder of the results.
+    exhibit : Exhibit
+        The table or figure.
+    notebook : str
+        Which notebook shows it.
+    position : int
+        Its place among the exhibits of that notebook.
+    """
+    is_figure = exhibit.kind == "figure"
+    card = exhibit.card(
+        notebook=notebook,
+        page=f"pages/{exhibit.name}.html",
+        csv=f"tables/{exhibit.name}.csv",
+        svg=f"figures/{exhibit.name}.svg" if is_figure else "",
+        png=f"figures/{exhibit.name}.png" if is_figure else "",
+    )
+    record = {"position": position, "card": card.to_dict(), "html": exhibit.html}
+    run.write_exhibit(exhibit.name, record, exhibit.data, svg=exhibit.svg, png=exhibit.png)
+
+
+def write_pages(run: Run, study: Study, *, is_simulated: bool) -> None:
+    """Write every page of a run anew: the front page, one for each exhibit and one for each executed notebook.
+
+    Parameters
+    ----------
+    run : Run
+        Folder of the results.
+    study : Study
+        Its settings.
+    is_simulated : bool
+        Whether each page must say that the data are simulated.
+    """
+    records = sorted(run.read_exhibits(), key=lambda record: (record["card"]["notebook"], record["position"]))
+    cards = [ExhibitCard.from_dict(record["card"]) for record in records]
+    notebooks = [_notebook_link(notebook) for notebook in NOTEBOOKS if run.notebook_file(notebook).is_file()]
+    context = _context(run, study, notebooks, is_simulated=is_simulated)
+    _write_exhibit_pages(run, records, cards, context, notebooks)
+    _write_notebook_pages(run, notebooks, context)
+    _write_results(run, records, is_simulated=is_simulated)
+    key = next((card.beside for card in cards if card.name == KEY_EXHIBIT), ())
+    published = read_published(study.replication.published)
+    page = index_page(
+        cards,
+        context,
+        question=published.design.question,
+        key_results=key,
+        issues=_in_short(run.read_issues()),
+        notebooks=notebooks,
+        downloads=[Link(name, name, note) for name, note in DOWNLOADS if (run.folder / name).is_file()],
+    )
+    run.write_page("index.html", page)
+
+
+def _notebook_link(notebook: str) -> Link:
+    return Link(NOTEBOOK_TITLES[notebook], f"{notebook}.html")
+
+
+def _context(run: Run, study: Study, notebooks: list[Link], *, is_simulated: bool) -> PageContext:
+    record = run.read_record()
+    published = read_published(study.replication.published)
+    return PageContext(
+        study=published.title,
+        run=run.name,
+        is_simulated=is_simulated,
+        version=__version__,
+        created=record.get("finished", datetime.now(UTC).isoformat(timespec="minutes")),
+        command=record.get("command", ""),
+        seed=study.simulation.seed if is_simulated and not study.data.roi_table else None,
+        settings=_settings_in_words(study, is_simulated=is_simulated),
+        nav=(Link("Overview", "index.html"), *notebooks),
+    )
+
+
+def _settings_in_words(study: Study, *, is_simulated: bool) -> tuple[tuple[str, str], ...]:
+    if study.data.roi_table:
+        source = [("Muscle values", study.data.roi_table.rpartition("/")[2])]
+    elif study.data.dataset:
+        source = [("Scans", study.data.dataset.rpartition("/")[2])]
+    else:
+        simulation = study.simulation
+        source = [
+            ("Scenario", simulation.scenario),
+            ("Patients", f"{simulation.n_poor} poor, {simulation.n_good} good function"),
+            ("SNR", f"{simulation.snr:g}" if simulation.snr else "no noise"),
+        ]
+    if not study.data.roi_table:
+        source += [("Tensor", study.tensor.estimator.upper()), ("Rim left out", f"{study.roi.erosion_mm:g} mm")]
+    words = {"voxelwise": f"{study.analysis.statistic} over voxels", "mean_signal": "tensor of the mean signal"}
+    return (*source, ("Value of a muscle", words[study.analysis.route]))
+
+
+def _write_exhibit_pages(
+    run: Run, records: list[dict[str, Any]], cards: list[ExhibitCard], context: PageContext, notebooks: list[Link]
+) -> None:
+    links = [Link(card.title, card.page) for card in cards]
+    for index, (record, card) in enumerate(zip(records, cards, strict=True)):
+        exhibit = Exhibit(
+            name=card.name,
+            kind=card.kind,
+            title=card.title,
+            summary=card.summary,
+            data=run.read_exhibit_data(card.name),
+            html=record["html"],
+            svg=run.read_svg(card.name),
+            alt=card.alt,
+            beside=card.beside,
+        )
+        page = exhibit_page(
+            exhibit,
+            card,
+            replace(context, root="../"),
+            previous=links[index - 1] if index else None,
+            following=links[index + 1] if index + 1 < len(links) else None,
+            notebook=next((link for link in notebooks if link.href == f"{card.notebook}.html"), None),
+        )
+        run.write_page(card.page, page)
+
+
+def _write_notebook_pages(run: Run, notebooks: list[Link], context: PageContext) -> None:
+    for index, link in enumerate(notebooks):
+        executed = run.read_notebook(link.href.removesuffix(".html"))
+        if executed is None:
+            continue
+        page = notebook_page(
+            executed,
+            context,
+            title=link.label,
+            previous=notebooks[index - 1] if index else None,
+            following=notebooks[index + 1] if index + 1 < len(notebooks) else None,
+        )
+        run.write_page(link.href, page)
+
+
+def _write_results(run: Run, records: list[dict[str, Any]], *, is_simulated: bool) -> None:
+    exhibits = {
+        record["card"]["name"]: {
+            **{key: record["card"][key] for key in ("title", "kind", "notebook", "beside")},
+            "rows": run.read_exhibit_data(record["card"]["name"]).to_dict("records"),
+        }
+        for record in records
+    }
+    estimates = run.read_estimates().to_dict("records") if run.has_estimates else []
+    issues = [issue.to_dict() for issue in run.read_issues()]
+    run.write_results(
+        plain(
+            {
+                "run": run.name,
+                "is_simulated": is_simulated,
+                "exhibits": exhibits,
+                "estimates": estimates,
+                "issues": issues,
+            }
+        )
+    )
+
+
+def _in_short(issues: tuple[Issue, ...]) -> list[Issue]:
+    """Say once what many participants share, so that a hundred equal warnings don't hide a single error."""
+    groups: dict[tuple[Severity, str, str], list[Issue]] = {}
+    for issue in issues:
+        key = (
+            (issue.severity, issue.what, issue.remedy)
+            if issue.severity is not Severity.ERROR
+            else (issue.severity, str(issue), "")
+        )
+        groups.setdefault(key, []).append(issue)
+    return [
+        group[0] if len(group) == 1 else replace(group[0], where=f"{group[0].where} and {len(group) - 1} more")
+        for group in groups.values()
+    ]

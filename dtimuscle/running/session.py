@@ -1,0 +1,306 @@
+"""What a notebook works with: its settings, its data, and the place where it shows what it found."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from dtimuscle.errors import DatasetError, SettingsError
+from dtimuscle.issues import Issue
+from dtimuscle.muscles import MuscleLabels, MuscleRegistry
+from dtimuscle.presentation.exhibit import Exhibit
+from dtimuscle.replication.published import PublishedStudy
+from dtimuscle.running.cohort import simulate_cohort
+from dtimuscle.running.notebooks import NOTEBOOKS, execute, parameters_for
+from dtimuscle.running.participants import Processing, process
+from dtimuscle.running.report import show_exhibit, write_pages
+from dtimuscle.running.studies import read_published
+from dtimuscle.settings import Study
+from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
+from dtimuscle.store import places
+from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
+from dtimuscle.store.brought import read_brought_table
+from dtimuscle.store.images import read_labels
+from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
+from dtimuscle.store.runs import Run
+
+
+class HasEstimates(Protocol):
+    """A statistical result that can say its numbers."""
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Return its numbers, one by one."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Muscle values and whose they are.
+
+    Parameters
+    ----------
+    roi_table : DataFrame
+        Columns of `dtimuscle.roi_table`.
+    participants : DataFrame
+        As `check_participants` returns it.
+    """
+
+    roi_table: pd.DataFrame
+    participants: pd.DataFrame
+
+
+@dataclass
+class Session:
+    """One notebook at work on one run.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook.
+    run : Run
+        Folder of the results.
+    study : Study
+        Settings: the run's, with those of the notebook's own cell on top.
+    """
+
+    notebook: str
+    run: Run
+    study: Study
+    _issues: list[Issue] = field(default_factory=list, repr=False)
+    _n_shown: int = field(default=0, repr=False)
+    _processed: dict[str, Processing] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def registry(self) -> MuscleRegistry:
+        """The muscles that the kit can name."""
+        return read_registry()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The scans: one's own, or the simulated cohort, which is made when it is missing."""
+        return open_dataset(self.study)
+
+    def process(self, upto: str) -> Processing:
+        """Bring all participants up to a step, computing only what is missing.
+
+        Parameters
+        ----------
+        upto : str
+            `preprocessed`, `tensor` or `muscles`.
+
+        Returns
+        -------
+        Processing
+            What became of each participant.
+        """
+        if upto not in self._processed:
+            self._processed[upto] = process(self.dataset, self.study, upto=upto)
+            self.note(*self._processed[upto].issues)
+        return self._processed[upto]
+
+    def choose(self, processing: Processing, participant: str) -> Scan:
+        """Choose the participant that the notebook looks at closely.
+
+        Parameters
+        ----------
+        processing : Processing
+            Those who have results.
+        participant : str
+            Identifier with or without `sub-`; empty for the first.
+
+        Returns
+        -------
+        Scan
+            The scan of that participant.
+
+        Raises
+        ------
+        SettingsError
+            If the identifier is not text.
+        DatasetError
+            If nobody has results, or not this participant.
+        """
+        if not isinstance(participant, str):
+            raise SettingsError(
+                f"participant is {participant!r}, a number; identifiers are text. With papermill write -r participant 001."
+            )
+        if not processing.scans:
+            raise DatasetError(f"{processing.dataset.root}: no participant could be processed; see the issues.")
+        if not participant:
+            return processing.scans[0]
+        wanted = participant if participant.startswith("sub-") else f"sub-{participant}"
+        for scan in processing.scans:
+            if wanted in (scan.participant_id, scan.name):
+                return scan
+        raise DatasetError(f"{processing.dataset.root}: {wanted} is not among the participants that have results.")
+
+    def read_labels(self, scan: Scan) -> MuscleLabels | None:
+        """Read the muscle labels of a scan, or return None when it has none."""
+        return read_labels(scan.labels, self.registry)[0] if scan.labels else None
+
+    def truth(self) -> pd.DataFrame:
+        """Return the values that simulated scans were made from; no rows for measured scans."""
+        return read_truth(self.dataset)
+
+    @property
+    def value_of_a_muscle(self) -> dict[str, str]:
+        """Which of the values of a muscle the study uses: route, statistic and side."""
+        return self.study.analysis.model_dump(include={"route", "statistic", "side"})
+
+    def measured(self) -> Cohort:
+        """Bring all participants up to their muscle values, and keep these with the run.
+
+        Returns
+        -------
+        Cohort
+            The ROI table of everybody, and the table of participants.
+        """
+        processing = self.process("muscles")
+        return self._keep(Cohort(processing.roi_table(), self.dataset.participants))
+
+    def cohort(self) -> Cohort:
+        """Return the muscle values to be analysed.
+
+        Returns
+        -------
+        Cohort
+            From one's own table when `roi_table` names one, otherwise what notebook 03 has left; that
+            notebook is run first if it has not been yet.
+        """
+        if self.study.data.roi_table:
+            brought = read_brought_table(Path(self.study.data.roi_table), self.registry)
+            self.note(*brought.issues)
+            return self._keep(Cohort(brought.roi_table, brought.participants))
+        if not self.run.has_roi_table:
+            execute("03_roi_statistics", parameters_for("03_roi_statistics", self.study, self.run), self.run)
+        return Cohort(self.run.read_roi_table(), self.run.read_participants())
+
+    def _keep(self, cohort: Cohort) -> Cohort:
+        self.run.write_roi_table(cohort.roi_table)
+        self.run.write_participants(cohort.participants)
+        return cohort
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Return what notebook 04 estimated; that notebook is run first if it has not been yet."""
+        if not self.run.has_estimates:
+            execute("04_modelling", parameters_for("04_modelling", self.study, self.run), self.run)
+        return estimates_from_frame(self.run.read_estimates())
+
+    def keep_estimates(self, *results: HasEstimates) -> pd.DataFrame:
+        """Write the estimates of statistical results into the run.
+
+        Parameters
+        ----------
+        *results : object with a method `estimates`
+            Comparisons, correlations, models, curves.
+
+        Returns
+        -------
+        DataFrame
+            What was written, one row for each estimate.
+        """
+        frame = estimates_to_frame(estimate for result in results for estimate in result.estimates())
+        self.run.write_estimates(frame)
+        return frame
+
+    @cached_property
+    def published(self) -> PublishedStudy:
+        """The published numbers and claims that the results are held against."""
+        return read_published(self.study.replication.published)
+
+    @cached_property
+    def is_simulated(self) -> bool:
+        """Whether the values are simulated: by the kit just now, or by whoever made the data."""
+        if self.study.data.roi_table:
+            return bool(self.cohort().roi_table["is_simulated"].any())
+        if not self.study.data.dataset:
+            return True
+        return is_simulated(read_description(Path(self.study.data.dataset)))
+
+    def note(self, *issues: Issue) -> None:
+        """Keep issues for the run's page, each once."""
+        self._issues = list(dict.fromkeys((*self._issues, *issues)))
+
+    def show(self, exhibit: Exhibit) -> Exhibit:
+        """Write a table or figure into the run, and hand it to the notebook for display."""
+        self._n_shown += 1
+        show_exhibit(self.run, exhibit, notebook=self.notebook, position=self._n_shown)
+        return exhibit
+
+    def close(self) -> "Link":
+        """Write the run's pages anew.
+
+        Returns
+        -------
+        Link
+            Where the page is.
+        """
+        self.run.write_issues(self.notebook, tuple(self._issues))
+        write_pages(self.run, self.study, is_simulated=self.is_simulated)
+        return Link(self.run.folder / "index.html")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file that a notebook shows as a link."""
+
+    path: Path
+
+    def _repr_html_(self) -> str:
+        return f'<p>Written: <a href="{escape(self.path.as_uri())}">{escape(str(self.path))}</a></p>'
+
+
+def open_session(notebook: str, *, run_folder: str = "", **settings: Any) -> Session:
+    """Start or continue a run from a notebook.
+
+    The first notebook starts from `study.yaml`, the others from what the run's folder keeps. The values of the
+    notebook's own `parameters` cell go on top, and the run keeps them for the next notebook.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook.
+    run_folder : str, default=""
+        Folder of the run; empty for `reports/` and the study's name.
+    **settings : object
+        Settings by their own names.
+
+    Returns
+    -------
+    Session
+        Settings, data and a place for results.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is unknown, of the wrong type or out of range.
+    """
+    start = read_study(places.study_file())
+    run = Run(Path(run_folder).expanduser().resolve() if run_folder else places.reports_folder() / start.name)
+    if run_folder or notebook != NOTEBOOKS[0]:
+        start = run.read_study() or start
+    study = with_absolute_paths(start.with_values(source=f"{notebook}.ipynb", **settings), Path.cwd())
+    run.write_study(study)
+    run.forget_exhibits(notebook)
+    return Session(notebook, run, study)
+
+
+def open_dataset(study: Study) -> Dataset:
+    """Find a study's scans, simulating them when no dataset is given.
+
+    Parameters
+    ----------
+    study : Study
+        Sections `data`, `simulation` and `execution` count.
+
+    Returns
+    -------
+    Dataset
+        The scans.
+    """
+    if study.data.dataset:
+        labels = Path(study.data.labels) if study.data.labels else None
+        return read_dataset(Path(study.data.dataset), labels)
+    return read_dataset(simulate_cohort(study.simulation, workers=study.execution.workers))

@@ -1,0 +1,169 @@
+"""One series outside BIDS: from files to maps and muscle values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dtimuscle.dwi import require_one_grid
+from dtimuscle.errors import ImageError, SettingsError
+from dtimuscle.imaging import participant as imaging
+from dtimuscle.issues import Issue
+from dtimuscle.settings import Estimator, Study
+from dtimuscle.store.derivatives import write_map, write_roi_table
+from dtimuscle.store.files import naming
+from dtimuscle.store.images import read_dwi, read_image, read_labels, write_gradients, write_image
+from dtimuscle.store.registry import read_registry
+
+
+@dataclass(frozen=True)
+class SeriesFiles:
+    """The files of one series.
+
+    Parameters
+    ----------
+    image, bval, bvec : Path
+        The series and its gradients.
+    mask, labels : Path or None
+        Where to fit, and which voxels are which muscle.
+    """
+
+    image: Path
+    bval: Path
+    bvec: Path
+    mask: Path | None = None
+    labels: Path | None = None
+
+    @property
+    def stem(self) -> str:
+        """Name of the series without its ending."""
+        return self.image.name.removesuffix(".gz").removesuffix(".nii")
+
+    @classmethod
+    def beside(
+        cls, image: Path, *, bval: Path | None, bvec: Path | None, mask: Path | None, labels: Path | None
+    ) -> "SeriesFiles":
+        """Name the gradients that lie beside an image unless others are given.
+
+        Parameters
+        ----------
+        image : Path
+            The series.
+        bval, bvec, mask, labels : Path or None
+            Other files.
+
+        Returns
+        -------
+        SeriesFiles
+            Complete names; the files may still be missing.
+        """
+        stem = image.name.removesuffix(".gz").removesuffix(".nii")
+        return cls(
+            image, bval or image.with_name(f"{stem}.bval"), bvec or image.with_name(f"{stem}.bvec"), mask, labels
+        )
+
+
+def fit_series(
+    files: SeriesFiles, out: Path, *, estimator: Estimator, preprocess: bool, study: Study
+) -> tuple[tuple[Path, ...], tuple[Issue, ...]]:
+    """Fit the tensor to one series, write its maps and, with labels, its ROI table.
+
+    Parameters
+    ----------
+    files : SeriesFiles
+        What to read.
+    out : Path
+        Folder to write into.
+    estimator : str
+        `ols`, `wls`, `iwls`, `nlls` or `restore`.
+    preprocess : bool
+        Whether to denoise, unring and align first.
+    study : Study
+        Sections `preprocessing` and `roi` count.
+
+    Returns
+    -------
+    written : tuple of Path
+        Files that were written.
+    issues : tuple of Issue
+        What degrades the result.
+
+    Raises
+    ------
+    DtiMuscleError
+        If a file is missing or does not fit the others.
+    """
+    settings = study.preprocessing
+    series = read_dwi(files.image, files.bval, files.bvec, b0_threshold=settings.b0_threshold)
+    mask = _read_mask(files.mask, series.shape, series.affine) if files.mask else None
+    with naming(files.image):
+        made = imaging.preprocess(
+            series,
+            mask=mask,
+            denoise=preprocess and settings.denoise,
+            unring=preprocess and settings.unring,
+            correct_motion=preprocess and settings.correct_motion,
+            engine=settings.engine,
+        )
+        fitted = imaging.fit(made.series, made.mask, estimator=estimator)
+    issues = [*made.quality.issues, *fitted.quality.issues]
+    written = []
+    if preprocess:
+        stem = out / f"{files.stem}_desc-preproc"
+        write_image(Path(f"{stem}.nii.gz"), made.series.signal, series.affine)
+        write_gradients(Path(f"{stem}.bval"), Path(f"{stem}.bvec"), made.series.gradients, series.affine)
+        written.append(Path(f"{stem}.nii.gz"))
+    for parameter, values in {**fitted.maps.scalars, "direction": fitted.maps.direction}.items():
+        path = out / f"{files.stem}_param-{parameter}_dwimap.nii.gz"
+        write_map(path, values, series.affine, parameter=parameter, estimator=estimator)
+        written.append(path)
+    if files.labels:
+        labels, more = read_labels(files.labels, read_registry())
+        with naming(files.labels):
+            measured = imaging.measure(
+                made.series,
+                fitted.maps,
+                labels,
+                participant_id=files.stem,
+                session="",
+                erosion_mm=study.roi.erosion_mm,
+                min_voxels=study.roi.min_voxels,
+                is_simulated=False,
+            )
+        issues += [*more, *measured.issues]
+        write_roi_table(out / f"{files.stem}_roi.tsv", measured.table)
+        written.append(out / f"{files.stem}_roi.tsv")
+    return tuple(written), tuple(issues)
+
+
+def _read_mask(path: Path, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    values, mask_affine = read_image(path)
+    with naming(path):
+        require_one_grid(values.shape, mask_affine, shape, affine, names="the mask and the diffusion series")
+        if not (values > 0).any():
+            raise ImageError("the mask is empty. Give one with values above zero where the tensor is to be fitted.")
+    return values.reshape(shape) > 0
+
+
+def default_folder(files: SeriesFiles) -> Path:
+    """Return where the results of a series go when no folder is named: beside where the user works.
+
+    Parameters
+    ----------
+    files : SeriesFiles
+        The series.
+
+    Returns
+    -------
+    Path
+        A folder named after it.
+
+    Raises
+    ------
+    SettingsError
+        If a file of that name is in the way.
+    """
+    folder = Path.cwd() / f"{files.stem}_dtimuscle"
+    if folder.is_file():
+        raise SettingsError(f"{folder}: a file has this name. Name another folder with --out.")
+    return folder

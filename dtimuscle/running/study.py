@@ -1,0 +1,165 @@
+"""A whole study without anybody watching: check, process, run the notebooks, write the pages."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dtimuscle.errors import DtiMuscleError
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.participants import require_both_groups
+from dtimuscle.running.cohort import simulate_cohort
+from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
+from dtimuscle.running.parameters import check_parameters
+from dtimuscle.running.participants import Outcome, Processing, process
+from dtimuscle.running.pool import Progress
+from dtimuscle.running.report import write_pages
+from dtimuscle.running.studies import read_published, read_scenario
+from dtimuscle.settings import Study
+from dtimuscle.store.bids import Dataset, read_dataset
+from dtimuscle.store.brought import read_brought_table
+from dtimuscle.store.files import file_digest
+from dtimuscle.store.places import reports_folder
+from dtimuscle.store.registry import read_registry
+from dtimuscle.store.runs import Run
+
+IMAGE_NOTEBOOKS = NOTEBOOKS[:3]
+MODEL_NOTEBOOKS = NOTEBOOKS[3:]
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What a run has left.
+
+    Parameters
+    ----------
+    run : Run
+        Folder of the results.
+    notebooks : tuple of str
+        Notebooks that ran to their end.
+    outcomes : tuple of Outcome
+        One for each scan.
+    failures : tuple of Issue
+        Participants and notebooks that were begun and failed.
+    issues : tuple of Issue
+        All that degrades the results, failures among them.
+    """
+
+    run: Run
+    notebooks: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    failures: tuple[Issue, ...]
+    issues: tuple[Issue, ...]
+
+
+def run_study(study: Study, *, progress: Progress, folder: Path | None = None, command: str = "") -> StudyOutcome:
+    """Carry out a study and write its pages.
+
+    Parameters
+    ----------
+    study : Study
+        All settings, with absolute paths.
+    progress : Progress
+        Who is told how far it is.
+    folder : Path, optional
+        Where the results go; `reports/` and the study's name by default.
+    command : str, default=""
+        What the user typed, for the pages.
+
+    Returns
+    -------
+    StudyOutcome
+        What was done, and what was not and why.
+
+    Raises
+    ------
+    DtiMuscleError
+        If the input or a setting is wrong; nothing has been written then.
+    """
+    begun = time.monotonic()
+    run = Run((folder or reports_folder() / study.name).resolve())
+    _check_settings(study, run)
+    dataset = _open_input(study, progress)
+    run.clear()
+    run.write_study(study)
+    processing = process(dataset, study, progress=progress) if dataset else None
+    seconds = {"participants": time.monotonic() - begun}
+    plan, left_out = _plan(processing)
+    failures = list(processing.failures) if processing else []
+    finished = []
+    progress.start("Notebooks", len(plan))
+    for notebook in plan:
+        started = time.monotonic()
+        try:
+            execute(notebook, parameters_for(notebook, study, run), run)
+        except DtiMuscleError as error:
+            failures.append(Issue(Severity.ERROR, notebook, " ".join(str(error).split())))
+            progress.note(str(failures[-1]))
+            break
+        finally:
+            seconds[notebook] = time.monotonic() - started
+            progress.advance(notebook)
+        finished.append(notebook)
+    progress.finish()
+    known = processing.issues if processing else ()
+    run.write_issues("run", tuple(dict.fromkeys((*failures, *left_out, *known))))
+    _write_pages(run, study, dataset, seconds, command)
+    outcomes = processing.outcomes if processing else ()
+    return StudyOutcome(run, tuple(finished), outcomes, tuple(failures), run.read_issues())
+
+
+def _check_settings(study: Study, run: Run) -> None:
+    """Refuse what would fail later, before anything is computed."""
+    registry = read_registry()
+    for muscle in study.analysis.roc_muscles:
+        registry.resolve(muscle)
+    published = read_published(study.replication.published)
+    for claim in study.replication.claims:
+        published.claim(claim)
+    for notebook in NOTEBOOKS:
+        check_parameters(notebook_path(notebook), parameters_for(notebook, study, run))
+
+
+def _open_input(study: Study, progress: Progress) -> Dataset | None:
+    """Find the scans, or None when a table of values is brought along."""
+    threshold = study.analysis.poor_below_grade
+    if study.data.roi_table:
+        path = Path(study.data.roi_table)
+        brought = read_brought_table(path, read_registry())
+        require_both_groups(brought.participants, poor_below_grade=threshold, source=str(path))
+        return None
+    if study.data.dataset:
+        root = Path(study.data.dataset)
+        dataset = read_dataset(root, Path(study.data.labels) if study.data.labels else None)
+    else:
+        read_scenario(study.simulation.scenario)
+        root = simulate_cohort(study.simulation, workers=study.execution.workers, progress=progress)
+        dataset = read_dataset(root)
+    require_both_groups(dataset.participants, poor_below_grade=threshold, source=str(root / "participants.tsv"))
+    return dataset
+
+
+def _plan(processing: Processing | None) -> tuple[list[str], list[Issue]]:
+    """Choose the notebooks that the data allow, and say why the others are left out."""
+    if processing is None:
+        return list(MODEL_NOTEBOOKS), []
+    if not processing.scans:
+        return [], []
+    if not any(scan.labels for scan in processing.scans):
+        what = "muscle values, groups and models are left out: no participant has muscle labels."
+        return list(NOTEBOOKS[:2]), [Issue(Severity.WARNING, "Notebooks 03 to 05", what, "Name them with --labels.")]
+    if processing.dataset.participants["lovett_grade"].isna().all():
+        what = "groups and models are left out: no participant has a Lovett grade (0 to 5)."
+        remedy = f"Add the column lovett_grade to {processing.dataset.root / 'participants.tsv'}."
+        return list(IMAGE_NOTEBOOKS), [Issue(Severity.WARNING, "Notebooks 04 and 05", what, remedy)]
+    return list(NOTEBOOKS), []
+
+
+def _write_pages(run: Run, study: Study, dataset: Dataset | None, seconds: dict[str, float], command: str) -> None:
+    if dataset:
+        simulated = dataset.is_simulated
+        inputs = {scan.name: file_digest(scan.image) for scan in dataset.scans}
+    else:
+        simulated = bool(run.has_roi_table and run.read_roi_table()["is_simulated"].any())
+        inputs = {"roi_table": file_digest(Path(study.data.roi_table))}
+    run.write_record(study, is_simulated=simulated, command=command, seconds=seconds, inputs=inputs)
+    write_pages(run, study, is_simulated=simulated)

@@ -1,0 +1,1 @@
+"""Files: the only package that knows their names, reads them and writes them."""

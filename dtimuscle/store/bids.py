@@ -1,0 +1,521 @@
+"""BIDS datasets with scans: what is there, and how the simulator writes one."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dtimuscle import __version__
+from dtimuscle.dwi import DwiSeries, TensorMaps
+from dtimuscle.errors import DatasetError
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.muscles import MuscleLabels
+from dtimuscle.participants import check_participants
+from dtimuscle.settings import fingerprint
+from dtimuscle.store.files import read_json, read_tsv, write_json, write_text, write_tsv
+from dtimuscle.store.images import write_gradients, write_image, write_label_table
+
+BIDS_VERSION = "1.10.0"
+
+# By this entry under GeneratedBy a dataset is known to be simulated.
+SIMULATION = "dtimuscle simulation"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The files of one diffusion series.
+
+    Parameters
+    ----------
+    participant_id : str
+        With its prefix, `sub-01`.
+    session : str
+        With its prefix, `ses-1`; empty when the dataset has no sessions.
+    image, bval, bvec : Path
+        The series and its gradients.
+    labels : Path or None
+        The muscle labels that belong to it.
+    """
+
+    participant_id: str
+    session: str
+    image: Path
+    bval: Path
+    bvec: Path
+    labels: Path | None
+
+    @property
+    def name(self) -> str:
+        """Participant and session as in file names."""
+        return f"{self.participant_id}_{self.session}" if self.session else self.participant_id
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that preprocessing reads."""
+        return self.image, self.bval, self.bvec
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a BIDS dataset offers to a study.
+
+    Parameters
+    ----------
+    root : Path
+        Its folder.
+    name : str
+        Name in its description.
+    is_simulated : bool
+        Whether the kit's simulator made it.
+    participants : DataFrame
+        As `check_participants` returns it.
+    scans : tuple of Scan
+        One per participant and session that has a complete series.
+    issues : tuple of Issue
+        What is missing or doubtful.
+    """
+
+    root: Path
+    name: str
+    is_simulated: bool
+    participants: pd.DataFrame
+    scans: tuple[Scan, ...]
+    issues: tuple[Issue, ...]
+
+
+def read_dataset(root: Path, labels: Path | None = None) -> Dataset:
+    """Find the diffusion series of a BIDS dataset and their muscle labels.
+
+    Parameters
+    ----------
+    root : Path
+        Folder with `dataset_description.json`.
+    labels : Path, optional
+        BIDS derivative with `…_dseg.nii.gz`; `derivatives/labels` within the dataset by default.
+
+    Returns
+    -------
+    Dataset
+        What can be processed, and issues for what cannot.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, is no BIDS dataset, or holds no diffusion series.
+    ParticipantsError
+        If `participants.tsv` contradicts itself.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: there is no such folder. Give the folder that holds dataset_description.json.")
+    description = read_description(root)
+    if labels is not None and not labels.is_dir():
+        raise DatasetError(f"{labels}: there is no such folder. Give the BIDS derivative that holds the muscle labels.")
+    labels = labels or labels_folder(root)
+    participants, issues = _read_participants(root)
+    scans: list[Scan] = []
+    folders = _dwi_folders(root)
+    if not folders:
+        raise DatasetError(f"{root}: holds no diffusion series (sub-*/dwi/*_dwi.nii.gz).")
+    for folder in folders:
+        found, more = _scan_in(folder, root, labels)
+        issues += more
+        if found:
+            scans.append(found)
+    has_folder = {folder.relative_to(root).parts[0] for folder in folders}
+    participants, more = _match(participants, scans, has_folder, root)
+    return Dataset(
+        root=root,
+        name=str(description.get("Name", root.name)),
+        is_simulated=is_simulated(description),
+        participants=participants,
+        scans=tuple(scans),
+        issues=(*issues, *more),
+    )
+
+
+def read_description(root: Path) -> dict[str, Any]:
+    """Read `dataset_description.json` of a dataset.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+
+    Returns
+    -------
+    dict
+        What it says.
+
+    Raises
+    ------
+    DatasetError
+        If it is missing or is no JSON mapping.
+    """
+    path = root / "dataset_description.json"
+    if not path.is_file():
+        raise DatasetError(
+            f"{path}: there is no such file. A BIDS dataset needs one; the shortest is "
+            f'{{"Name": "My scans", "BIDSVersion": "{BIDS_VERSION}"}}.'
+        )
+    description = read_json(path)
+    if not isinstance(description, dict):
+        raise DatasetError(f"{path}: must hold names and values in braces.")
+    return description
+
+
+def is_simulated(description: dict[str, Any]) -> bool:
+    """Tell whether a dataset's description names the kit's simulator as its maker.
+
+    Parameters
+    ----------
+    description : dict
+        As `read_description` returns it.
+
+    Returns
+    -------
+    bool
+        True for simulated data.
+    """
+    makers = description.get("GeneratedBy") or []
+    return any(isinstance(maker, dict) and maker.get("Name") == SIMULATION for maker in makers)
+
+
+def _read_participants(root: Path) -> tuple[pd.DataFrame, list[Issue]]:
+    path = root / "participants.tsv"
+    if not path.is_file():
+        issue = Issue(
+            Severity.WARNING,
+            "participants.tsv",
+            "is missing, so nobody's Lovett grade is known.",
+            "Add it with the columns participant_id and lovett_grade to compare groups.",
+        )
+        nobody = pd.DataFrame({"participant_id": pd.Series(dtype=str)})
+        return check_participants(nobody, source=str(path)), [issue]
+    return check_participants(read_tsv(path), source=str(path)), []
+
+
+def _dwi_folders(root: Path) -> list[Path]:
+    return sorted(path for path in (*root.glob("sub-*/dwi"), *root.glob("sub-*/ses-*/dwi")) if path.is_dir())
+
+
+def _scan_in(folder: Path, root: Path, labels: Path) -> tuple[Scan | None, list[Issue]]:
+    participant = folder.relative_to(root).parts[0]
+    session = folder.parent.name if folder.parent.name.startswith("ses-") else ""
+    where = f"{participant}_{session}" if session else participant
+    images = _images(folder.glob(f"{participant}*_dwi.nii*"))
+    if not images:
+        return None, [
+            Issue(Severity.ERROR, where, f"{folder} holds no *_dwi.nii.gz.", "Add the series or remove the folder.")
+        ]
+    issues = []
+    if len(images) > 1:
+        issues.append(
+            Issue(
+                Severity.WARNING,
+                where,
+                f"has {len(images)} diffusion series; {images[0].name} is used.",
+                "Merge the series, or keep one.",
+            )
+        )
+    bval, bvec = (_inherited(images[0], root, suffix) for suffix in (".bval", ".bvec"))
+    missing = [suffix for suffix, path in ((".bval", bval), (".bvec", bvec)) if path is None]
+    if bval is None or bvec is None:
+        stem = _stem(images[0])
+        what = f"{images[0]} has no {' and no '.join(missing)}."
+        issues.append(Issue(Severity.ERROR, where, what, f"Put {stem}{missing[0]} beside it (dcm2niix writes it)."))
+        return None, issues
+    found = _labels_for(labels, participant, session)
+    if found is None:
+        what = f"has no muscle labels under {labels}."
+        issues.append(
+            Issue(
+                Severity.WARNING,
+                where,
+                what,
+                "Add …_dseg.nii.gz there; without labels there are maps but no muscle values.",
+            )
+        )
+    return Scan(participant, session, images[0], bval, bvec, found), issues
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.name.endswith((".nii", ".nii.gz")))
+
+
+def _stem(image: Path) -> str:
+    return image.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _inherited(image: Path, root: Path, suffix: str) -> Path | None:
+    """Find a companion file beside the image or, by the inheritance principle, above it."""
+    entities = set(_stem(image).split("_"))
+    folder = image.parent
+    while True:
+        for path in sorted(folder.glob(f"*dwi{suffix}"), key=lambda p: -len(p.name)):
+            if set(path.name.removesuffix(suffix).split("_")) <= entities:
+                return path
+        if folder == root:
+            return None
+        folder = folder.parent
+
+
+def _labels_for(labels: Path, participant: str, session: str) -> Path | None:
+    folder = labels / participant / session if session else labels / participant
+    found = _images(folder.rglob(f"{participant}*_dseg.nii*"))
+    return found[0] if found else None
+
+
+def _match(
+    participants: pd.DataFrame, scans: list[Scan], has_folder: set[str], root: Path
+) -> tuple[pd.DataFrame, list[Issue]]:
+    """Give each scanned person a row, and say who has a row without a scan."""
+    scanned = {scan.participant_id for scan in scans}
+    listed = set(participants["participant_id"])
+    issues = [
+        Issue(Severity.WARNING, who, "stands in participants.tsv but has no diffusion series.", "")
+        for who in sorted(listed - has_folder)  # a folder without a complete series has its own issue
+    ]
+    unlisted = sorted(scanned - listed)
+    if len(participants):
+        issues += [
+            Issue(
+                Severity.WARNING,
+                who,
+                "was scanned but does not stand in participants.tsv.",
+                "Add a row with its grade.",
+            )
+            for who in unlisted
+        ]
+    if unlisted:
+        rows = pd.DataFrame({"participant_id": unlisted})
+        participants = check_participants(
+            pd.concat([participants, rows], ignore_index=True), source=str(root / "participants.tsv")
+        )
+    return participants, issues
+
+
+def write_description(root: Path, name: str, *, kind: str, generated_by: list[dict[str, Any]], **more: Any) -> None:
+    """Write `dataset_description.json`.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    name : str
+        Its name.
+    kind : str
+        `raw` or `derivative`.
+    generated_by : list of dict
+        Makers, as BIDS wants them.
+    **more : object
+        Further BIDS fields.
+    """
+    fields = {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": kind, "GeneratedBy": generated_by}
+    write_json(root / "dataset_description.json", {**fields, **more})
+
+
+def simulation_maker(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the GeneratedBy entry that marks a dataset as simulated, with the settings used.
+
+    Parameters
+    ----------
+    settings : dict
+        What the simulator was told.
+
+    Returns
+    -------
+    dict
+        `Name`, `Version` and `Description`.
+    """
+    words = ", ".join(f"{name}={value}" for name, value in settings.items())
+    return {"Name": SIMULATION, "Version": __version__, "Description": f"Simulated data, not patients ({words})"}
+
+
+PARTICIPANT_COLUMNS = {
+    "lovett_grade": {"Description": "Muscle strength of the thigh by Lovett, 0 (no contraction) to 5 (normal)"},
+    "age": {"Description": "Age", "Units": "year"},
+    "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
+    "bmi": {"Description": "Body mass index", "Units": "kg/m^2"},
+    "t_score": {"Description": "Bone mineral density against young adults, in their standard deviations"},
+    "disease_duration": {"Description": "Time since the diagnosis of osteoporosis", "Units": "year"},
+}
+
+
+def write_participants(root: Path, participants: pd.DataFrame) -> None:
+    """Write `participants.tsv` with its data dictionary.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    participants : DataFrame
+        One row for each participant.
+    """
+    write_tsv(root / "participants.tsv", participants)
+    known = {name: PARTICIPANT_COLUMNS[name] for name in participants.columns if name in PARTICIPANT_COLUMNS}
+    write_json(root / "participants.json", known)
+
+
+def write_scan(root: Path, participant_id: str, series: DwiSeries, sidecar: dict[str, Any]) -> None:
+    """Write a raw diffusion series as a scanner would: 16-bit integers.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    participant_id : str
+        With its prefix, `sub-001`.
+    series : DwiSeries
+        Signal within the range of 16-bit integers.
+    sidecar : dict
+        Acquisition as BIDS names it.
+    """
+    stem = root / participant_id / "dwi" / f"{participant_id}_dwi"
+    write_gradients(stem.with_suffix(".bval"), stem.with_suffix(".bvec"), series.gradients, series.affine)
+    write_json(stem.with_suffix(".json"), sidecar)
+    write_image(stem.with_suffix(".nii.gz"), np.rint(series.signal).astype(np.int16), series.affine)
+
+
+def write_labels(root: Path, participant_id: str, labels: MuscleLabels) -> None:
+    """Write a participant's label image with its look-up table into a derivative dataset.
+
+    Parameters
+    ----------
+    root : Path
+        The derivative's folder.
+    participant_id : str
+        With its prefix, `sub-001`.
+    labels : MuscleLabels
+        Values and their meaning.
+    """
+    stem = root / participant_id / "dwi" / f"{participant_id}_dseg"
+    write_label_table(stem.with_suffix(".tsv"), labels)
+    write_image(stem.with_suffix(".nii.gz"), labels.values.astype(np.int16), labels.affine)
+
+
+def write_truth(root: Path, participant_id: str, truth: TensorMaps) -> None:
+    """Write the tensor maps that a simulated scan was made from.
+
+    Parameters
+    ----------
+    root : Path
+        The derivative's folder.
+    participant_id : str
+        With its prefix, `sub-001`.
+    truth : TensorMaps
+        FA and MD (mm²/s) before noise and distortions.
+    """
+    folder = root / participant_id / "dwi"
+    for parameter in ("fa", "md"):
+        stem = folder / f"{participant_id}_model-tensor_param-{parameter}_dwimap"
+        write_image(stem.with_suffix(".nii.gz"), truth.scalars[parameter].astype(np.float32), truth.affine)
+
+
+TRUTH_COLUMNS = ("participant_id", "muscle", "side", "fa", "md")
+
+
+README = """# Simulated thighs
+
+Simulated data, not patients. The scenario, the protocol and the seed that made them stand in
+dataset_description.json; derivatives/labels holds the muscles, derivatives/truth the values that they were given.
+"""
+
+
+def write_readme(root: Path) -> None:
+    """Write the README that tells whoever finds the folder that nobody was scanned.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    """
+    write_text(root / "README.md", README)
+
+
+def labels_folder(root: Path) -> Path:
+    """Return the derivative where a dataset's muscle labels lie unless another is named.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+
+    Returns
+    -------
+    Path
+        It may not exist.
+    """
+    return root / "derivatives" / "labels"
+
+
+def truth_folder(root: Path) -> Path:
+    """Return the derivative that holds what a simulated dataset was made from.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+
+    Returns
+    -------
+    Path
+        It may not exist.
+    """
+    return root / "derivatives" / "truth"
+
+
+def write_truth_table(root: Path, truth: pd.DataFrame) -> None:
+    """Write the FA and MD that each muscle of each simulated participant was given.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    truth : DataFrame
+        Columns `participant_id`, `muscle`, `side`, `fa` and `md` (mm²/s).
+    """
+    path = truth_folder(root) / "truth.tsv"
+    write_tsv(path, truth.loc[:, list(TRUTH_COLUMNS)])
+    units = {"fa": {"Units": "1"}, "md": {"Units": "mm2/s"}}
+    write_json(path.with_suffix(".json"), units)
+
+
+def read_truth(dataset: Dataset) -> pd.DataFrame:
+    """Read what a simulated dataset was made from.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Any dataset.
+
+    Returns
+    -------
+    DataFrame
+        Columns `participant_id`, `muscle`, `side`, `fa` and `md` (mm²/s); no rows for measured data.
+    """
+    path = truth_folder(dataset.root) / "truth.tsv"
+    if not dataset.is_simulated or not path.is_file():
+        return pd.DataFrame(columns=list(TRUTH_COLUMNS))
+    truth = read_tsv(path)
+    return truth.astype({"fa": float, "md": float})
+
+
+def dataset_key(root: Path) -> str:
+    """Return a name for a dataset's derivatives: readable, and different for every folder.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+
+    Returns
+    -------
+    str
+        A name that can be a folder.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", root.resolve().name) or "dataset"
+    return f"{name}-{fingerprint(str(root.resolve()))[:6]}"

@@ -1,0 +1,320 @@
+"""Reading and writing of images, gradients and label look-up tables."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from isal import igzip, isal_zlib
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from dtimuscle.dwi import DwiSeries, Floats, GradientTable, directions_from_fsl, directions_to_fsl
+from dtimuscle.errors import DatasetError, GradientError, ImageError, LabelError
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.muscles import MuscleLabels, MuscleRegistry, Side
+from dtimuscle.store.files import naming, read_text, read_tsv, write_bytes, write_text
+
+# Level 1 of ISA-L writes ten times as fast as nibabel for files a tenth larger.
+COMPRESSION_LEVEL = 1
+
+# No scanner weights as little: b-values that stay below are in another unit (0.5 for 500 s/mm²).
+SMALLEST_WEIGHTING = 10.0
+
+# Written directions carry rounding in their sixth digit; beyond this a length means something else.
+UNIT_LENGTH_TOLERANCE = 0.02
+
+
+def read_image(path: Path) -> tuple[Floats, Floats]:
+    """Read an image with its scaling applied.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file, compressed or not.
+
+    Returns
+    -------
+    data : ndarray
+        Values as float32.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or damaged.
+    ImageError
+        If its values are no real numbers, or its affine cannot be inverted.
+    """
+    try:
+        image = _parsed(_content(path))
+        if image.get_data_dtype().kind not in "iuf":
+            raise ImageError(
+                f"{path}: holds {image.get_data_dtype()} values; one real number for each voxel is needed."
+            )
+        data = np.asanyarray(image.dataobj, dtype=np.float32)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: there is no such file.") from error
+    # The stubs of isal declare its error as an instance.
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, isal_zlib.IsalError) as error:  # type: ignore[misc]
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path}: cannot be read as an image ({reason}). Copy or convert it again.") from error
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise ImageError(f"{path}: its affine does not place voxels in space. Convert the DICOM files again.")
+    return data, affine
+
+
+def _content(path: Path) -> bytes:
+    # nibabel stops before the check sum at the end of a compressed file, and would hand on damaged voxels.
+    content = path.read_bytes()
+    return igzip.decompress(content) if path.suffix == ".gz" else content
+
+
+def _parsed(content: bytes) -> nib.Nifti1Image:
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(content):
+            return kind.from_bytes(content)
+    raise ImageFileError("it does not begin as a NIfTI file does")
+
+
+def write_image(path: Path, data: NDArray, affine: Floats) -> None:
+    """Write a compressed NIfTI image with the data's own type, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File that ends in `.nii.gz`.
+    data : ndarray
+        Values; booleans are written as 0 and 1.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    """
+    image = nib.Nifti1Image(data.astype(np.uint8) if data.dtype == np.bool_ else data, affine)
+    image.header.set_xyzt_units("mm", "sec" if data.ndim == 4 else "unknown")
+    # A modification time in the gzip header would make equal images differ.
+    write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
+
+
+def read_dwi(image: Path, bval: Path, bvec: Path, *, b0_threshold: float) -> DwiSeries:
+    """Read a diffusion-weighted series with its gradients.
+
+    Parameters
+    ----------
+    image, bval, bvec : Path
+        NIfTI image and FSL gradient files.
+    b0_threshold : float
+        Volumes up to this b-value count as b = 0, s/mm².
+
+    Returns
+    -------
+    DwiSeries
+        Signal as float32, directions in world coordinates.
+
+    Raises
+    ------
+    DatasetError, ImageError, GradientError
+        If a file is missing or damaged, or the three do not belong together.
+    """
+    signal, affine = read_image(image)
+    if signal.ndim != 4:
+        raise ImageError(
+            f"{image}: a diffusion series has four dimensions (x, y, z, volume); this image has {signal.ndim}. "
+            "Give the whole series in one file."
+        )
+    gradients = read_gradients(bval, bvec, affine, n_volumes=signal.shape[3], b0_threshold=b0_threshold)
+    return DwiSeries(signal, affine, gradients)
+
+
+def read_gradients(bval: Path, bvec: Path, affine: Floats, *, n_volumes: int, b0_threshold: float) -> GradientTable:
+    """Read gradients in FSL's form: b-values in one row, directions in three.
+
+    Directions in three columns are understood as well. Where a volume counts as b = 0, a direction
+    may be zero or not a number.
+
+    Parameters
+    ----------
+    bval, bvec : Path
+        The two files.
+    affine : ndarray of shape (4, 4)
+        Affine of the image that they belong to.
+    n_volumes : int
+        How many volumes that image has.
+    b0_threshold : float
+        Volumes up to this b-value count as b = 0, s/mm².
+
+    Returns
+    -------
+    GradientTable
+        Directions in world coordinates.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing.
+    GradientError
+        If the numbers cannot be read, their counts differ, or a direction is not of unit length.
+    """
+    bvals = _read_numbers(bval).ravel()
+    bvecs = _read_numbers(bvec)
+    if bvals.size != n_volumes:
+        raise GradientError(
+            f"{bval}: {bvals.size} b-values for {n_volumes} volumes. There must be one for each volume."
+        )
+    if bvecs.shape[0] == 3:
+        bvecs = bvecs.T
+    if bvecs.shape != (n_volumes, 3):
+        raise GradientError(
+            f"{bvec}: {bvecs.shape[0]} × {bvecs.shape[1]} numbers; {n_volumes} volumes need three rows of {n_volumes}."
+        )
+    if bvals.max() <= max(b0_threshold, SMALLEST_WEIGHTING):
+        raise GradientError(
+            f"{bval}: the largest b-value is {bvals.max():g}, so no volume is diffusion-weighted. "
+            "b-values must be in s/mm² (500, not 0.5)."
+        )
+    weighted = bvals > b0_threshold
+    lengths = np.linalg.norm(bvecs, axis=1)
+    wrong = np.flatnonzero(weighted & ~(np.abs(lengths - 1) <= UNIT_LENGTH_TOLERANCE))
+    if wrong.size:
+        raise GradientError(
+            f"{bvec}: the direction of volume {wrong[0]} (b = {bvals[wrong[0]]:g}) has length "
+            f"{lengths[wrong[0]]:.3g}, not 1. Check that the file belongs to this series."
+        )
+    # A volume that counts as b = 0 may still have a direction (b = 15, say); the fit then uses it.
+    is_unit = np.abs(lengths - 1) <= UNIT_LENGTH_TOLERANCE
+    directions = np.zeros((n_volumes, 3))
+    directions[is_unit] = bvecs[is_unit] / lengths[is_unit, None]
+    with naming(bval):
+        return GradientTable(bvals, directions_from_fsl(directions, affine), b0_threshold)
+
+
+def _read_numbers(path: Path) -> Floats:
+    rows = [line.replace(",", " ").split() for line in read_text(path).splitlines() if line.strip()]
+    if not rows:
+        raise GradientError(f"{path}: holds no numbers.")
+    if len({len(row) for row in rows}) > 1:
+        raise GradientError(f"{path}: has rows of different length. Convert the DICOM files again.")
+    try:
+        return np.array([[float(word) for word in row] for row in rows])
+    except ValueError as error:
+        raise GradientError(f"{path}: not a table of numbers ({error}).") from error
+
+
+def write_gradients(bval: Path, bvec: Path, gradients: GradientTable, affine: Floats) -> None:
+    """Write gradients in FSL's form at full precision.
+
+    Parameters
+    ----------
+    bval, bvec : Path
+        The two files.
+    gradients : GradientTable
+        Directions in world coordinates.
+    affine : ndarray of shape (4, 4)
+        Affine of the image that they are written beside.
+    """
+    bvecs = directions_to_fsl(gradients.directions, affine) + 0.0  # no negative zeros
+    write_text(bval, " ".join(f"{b:.10g}" for b in gradients.bvals) + "\n")
+    write_text(bvec, "".join(" ".join(f"{x:.10g}" for x in row) + "\n" for row in bvecs.T))
+
+
+def read_labels(path: Path, registry: MuscleRegistry) -> tuple[MuscleLabels, tuple[Issue, ...]]:
+    """Read a label image and what its values mean.
+
+    A look-up table beside the image (`…_dseg.tsv`, columns `index` and `name`) says so; without one
+    the values are MuscleMap codes.
+
+    Parameters
+    ----------
+    path : Path
+        Label image, `…_dseg.nii.gz`.
+    registry : MuscleRegistry
+        The names that are known.
+
+    Returns
+    -------
+    labels : MuscleLabels
+        Labels with their meaning.
+    issues : tuple of Issue
+        Entries of the look-up table that name no muscle.
+
+    Raises
+    ------
+    LabelError
+        If the values are not whole numbers, or the look-up table lacks a column.
+    DatasetError, ImageError
+        If the image cannot be read, or is not three-dimensional.
+    """
+    data, affine = read_image(path)
+    values = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
+    if values.ndim != 3:
+        raise ImageError(f"{path}: a label image has three dimensions; this one has {values.ndim}.")
+    whole = np.rint(values)
+    if not np.array_equal(whole, values):
+        raise LabelError(
+            f"{path}: holds {values[whole != values][0]:g}, which is no label. "
+            "Labels must be resampled with nearest neighbours, never interpolated."
+        )
+    table = _label_table(path)
+    if table is None:
+        return MuscleLabels(whole.astype(np.int32), affine, registry.by_code()), ()
+    meaning, issues = _read_label_table(table, registry)
+    return MuscleLabels(whole.astype(np.int32), affine, meaning), issues
+
+
+def label_files(path: Path) -> tuple[Path, ...]:
+    """Return a label image and, where there is one, its look-up table.
+
+    Parameters
+    ----------
+    path : Path
+        The label image.
+
+    Returns
+    -------
+    tuple of Path
+        The image first.
+    """
+    table = _label_table(path)
+    return (path, table) if table else (path,)
+
+
+def _label_table(path: Path) -> Path | None:
+    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+    return table if table.is_file() else None
+
+
+def _read_label_table(path: Path, registry: MuscleRegistry) -> tuple[dict[int, tuple[str, Side]], tuple[Issue, ...]]:
+    rows = read_tsv(path)
+    if not {"index", "name"} <= set(rows.columns):
+        raise LabelError(f"{path}: needs the columns index and name; it has {', '.join(rows.columns)}.")
+    meaning: dict[int, tuple[str, Side]] = {}
+    issues = []
+    for index, name in zip(rows["index"], rows["name"], strict=True):
+        if index == "0":
+            continue
+        try:
+            value = int(index)
+        except ValueError as error:
+            raise LabelError(f"{path}: index '{index}' is not a whole number.") from error
+        if value in meaning:
+            raise LabelError(f"{path}: index {value} stands twice. Keep one row for each label.")
+        try:
+            meaning[value] = registry.resolve(str(name))
+        except LabelError as error:
+            issues.append(Issue(Severity.WARNING, f"{path.name}, index {index}", str(error)))
+    return meaning, tuple(issues)
+
+
+def write_label_table(path: Path, labels: MuscleLabels) -> None:
+    """Write the look-up table of a label image (`index`, `name`).
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    labels : MuscleLabels
+        Values and their meaning.
+    """
+    rows = "".join(f"{value}\t{name}_{side}\n" for value, (name, side) in sorted(labels.meaning.items()))
+    write_text(path, "index\tname\n" + rows)

@@ -1,0 +1,120 @@
+"""Where things are: the clone's folders, and the folder for what is generated."""
+
+import os
+from pathlib import Path
+
+# The kit is used from its clone, so data/ and notebooks/ lie beside the package.
+ROOT = Path(__file__).resolve().parents[2]
+
+# Simulated data and derivatives may live elsewhere, e.g. on a cluster's scratch disk.
+CACHE_VARIABLE = "DTIMUSCLE_CACHE"
+
+
+def study_file() -> Path:
+    """Return the settings that a run starts from when none are named.
+
+    Returns
+    -------
+    Path
+        `study.yaml` of the clone.
+    """
+    return ROOT / "study.yaml"
+
+
+def notebooks_folder() -> Path:
+    """Return the folder of the notebooks.
+
+    Returns
+    -------
+    Path
+        `notebooks/` of the clone.
+    """
+    return ROOT / "notebooks"
+
+
+def registry_file() -> Path:
+    """Return the label registry.
+
+    Returns
+    -------
+    Path
+        `data/muscles.tsv` of the clone.
+    """
+    return ROOT / "data" / "muscles.tsv"
+
+
+def published_folder() -> Path:
+    """Return the folder of published numbers and claims.
+
+    Returns
+    -------
+    Path
+        `data/published/` of the clone.
+    """
+    return ROOT / "data" / "published"
+
+
+def protocols_folder() -> Path:
+    """Return the folder of acquisition protocols for the simulator.
+
+    Returns
+    -------
+    Path
+        `data/protocols/` of the clone.
+    """
+    return ROOT / "data" / "protocols"
+
+
+def scenarios_folder() -> Path:
+    """Return the folder of hypotheses about the patients for the simulator.
+
+    Returns
+    -------
+    Path
+        `data/scenarios/` of the clone.
+    """
+    return ROOT / "data" / "scenarios"
+
+
+def reports_folder() -> Path:
+    """Return the folder in which each run has a folder of its own.
+
+    Returns
+    -------
+    Path
+        `reports/` of the clone.
+    """
+    return ROOT / "reports"
+
+
+def cache_folder() -> Path:
+    """Return the folder of what is generated: `data/`, or what DTIMUSCLE_CACHE names.
+
+    Returns
+    -------
+    Path
+        Absolute path; it may not exist yet.
+    """
+    return Path(os.environ.get(CACHE_VARIABLE) or ROOT / "data").expanduser().resolve()
+
+
+def simulated_folder() -> Path:
+    """Return the folder of simulated datasets.
+
+    Returns
+    -------
+    Path
+        It may not exist yet.
+    """
+    return cache_folder() / "simulated"
+
+
+def derivatives_folder() -> Path:
+    """Return the folder of what participants' processing makes.
+
+    Returns
+    -------
+    Path
+        It may not exist yet.
+    """
+    return cache_folder() / "derivatives"

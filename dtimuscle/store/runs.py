@@ -1,0 +1,393 @@
+"""A run's folder under reports/: its settings, exhibits, tables, figures and pages."""
+
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+
+from dtimuscle import __version__
+from dtimuscle.errors import DatasetError
+from dtimuscle.issues import Issue
+from dtimuscle.participants import check_participants
+from dtimuscle.settings import Study
+from dtimuscle.store.derivatives import read_roi_table, write_roi_table
+from dtimuscle.store.files import (
+    read_json,
+    read_text,
+    read_tsv,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+    write_tsv,
+    write_yaml,
+)
+from dtimuscle.store.registry import read_study
+
+# Packages whose version can change a number.
+NUMERICAL_PACKAGES = ("numpy", "scipy", "pandas", "dipy", "nibabel", "statsmodels", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One folder under reports/.
+
+    Parameters
+    ----------
+    folder : Path
+        Where everything of the run lies.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def study_file(self) -> Path:
+        """The settings of the run, as each notebook left them to the next."""
+        return self.folder / "study.yaml"
+
+    def clear(self) -> None:
+        """Remove what an earlier run left here; only what this class writes is touched."""
+        for name in ("exhibits", "figures", "tables", "pages", "notebooks"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in (
+            "index.html",
+            "results.json",
+            "run.json",
+            "roi.tsv",
+            "roi.json",
+            "participants.tsv",
+            "issues.json",
+        ):
+            (self.folder / name).unlink(missing_ok=True)
+        for page in self.folder.glob("[0-9][0-9]_*.html"):
+            page.unlink()
+
+    # Settings
+
+    def write_study(self, study: Study) -> None:
+        """Keep the settings for the next notebook.
+
+        Parameters
+        ----------
+        study : Study
+            The settings.
+        """
+        write_yaml(self.study_file, study.model_dump(mode="json"))
+
+    def read_study(self) -> Study | None:
+        """Return the settings that an earlier notebook kept, or None.
+
+        Returns
+        -------
+        Study or None
+            None before the first notebook.
+        """
+        return read_study(self.study_file) if self.study_file.is_file() else None
+
+    # Values that notebooks hand on
+
+    @property
+    def has_roi_table(self) -> bool:
+        """Whether notebook 03, or somebody's own table, has left muscle values."""
+        return (self.folder / "roi.tsv").is_file()
+
+    @property
+    def has_estimates(self) -> bool:
+        """Whether notebook 04 has left its estimates."""
+        return (self.folder / "tables" / "estimates.csv").is_file()
+
+    def write_roi_table(self, table: pd.DataFrame) -> None:
+        """Keep the ROI table of the whole cohort.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Columns of `dtimuscle.roi_table`.
+        """
+        write_roi_table(self.folder / "roi.tsv", table)
+
+    def read_roi_table(self) -> pd.DataFrame:
+        """Read the ROI table of the whole cohort.
+
+        Returns
+        -------
+        DataFrame
+            As `check_roi_table` returns it.
+
+        Raises
+        ------
+        DatasetError
+            If notebook 03 has not been run yet.
+        """
+        return read_roi_table(self._made_by("roi.tsv", "03_roi_statistics"))
+
+    def write_participants(self, participants: pd.DataFrame) -> None:
+        """Keep the table of participants beside their values.
+
+        Parameters
+        ----------
+        participants : DataFrame
+            As `check_participants` returns it.
+        """
+        write_tsv(self.folder / "participants.tsv", participants)
+
+    def read_participants(self) -> pd.DataFrame:
+        """Read the table of participants.
+
+        Returns
+        -------
+        DataFrame
+            As `check_participants` returns it.
+
+        Raises
+        ------
+        DatasetError
+            If notebook 03 has not been run yet.
+        """
+        path = self._made_by("participants.tsv", "03_roi_statistics")
+        return check_participants(read_tsv(path), source=str(path))
+
+    def write_estimates(self, estimates: pd.DataFrame) -> None:
+        """Keep every estimate of notebook 04, unrounded.
+
+        Parameters
+        ----------
+        estimates : DataFrame
+            As `estimates_to_frame` returns it.
+        """
+        write_csv(self.folder / "tables" / "estimates.csv", estimates)
+
+    def read_estimates(self) -> pd.DataFrame:
+        """Read the estimates of notebook 04.
+
+        Returns
+        -------
+        DataFrame
+            Columns as `estimates_from_frame` takes them.
+
+        Raises
+        ------
+        DatasetError
+            If notebook 04 has not been run yet.
+        """
+        path = self._made_by("tables/estimates.csv", "04_modelling")
+        return pd.read_csv(path, dtype={"kind": str, "subject": str, "group": str})
+
+    def _made_by(self, name: str, notebook: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise DatasetError(f"{path}: there is no such file yet. Run notebooks/{notebook}.ipynb first.")
+        return path
+
+    # Exhibits
+
+    def write_exhibit(self, name: str, record: dict[str, Any], data: pd.DataFrame, *, svg: str, png: bytes) -> None:
+        """Write a table or figure: its record, its numbers as CSV and, for a figure, SVG and PNG.
+
+        Parameters
+        ----------
+        name : str
+            The exhibit's name.
+        record : dict
+            What is shown beside the numbers; `card` names its notebook.
+        data : DataFrame
+            Its numbers, unrounded.
+        svg : str
+            The figure; empty for a table.
+        png : bytes
+            The figure; empty for a table.
+        """
+        write_json(self.folder / "exhibits" / f"{name}.json", record)
+        write_csv(self.folder / "tables" / f"{name}.csv", data)
+        if svg:
+            write_text(self.folder / "figures" / f"{name}.svg", svg)
+        if png:
+            write_bytes(self.folder / "figures" / f"{name}.png", png)
+
+    def forget_exhibits(self, notebook: str) -> None:
+        """Remove what a notebook has shown before, so that nothing outlives the settings it was made with.
+
+        Parameters
+        ----------
+        notebook : str
+            Its name without suffix, `04_modelling`.
+        """
+        for path in (self.folder / "exhibits").glob("*.json"):
+            if read_json(path)["card"]["notebook"] == notebook:
+                name = path.stem
+                for file in (f"tables/{name}.csv", f"figures/{name}.svg", f"figures/{name}.png", f"pages/{name}.html"):
+                    (self.folder / file).unlink(missing_ok=True)
+                path.unlink()
+
+    def read_exhibits(self) -> list[dict[str, Any]]:
+        """Return the records of all exhibits that are there, in no particular order.
+
+        Returns
+        -------
+        list of dict
+            As they were written.
+        """
+        return [read_json(path) for path in sorted((self.folder / "exhibits").glob("*.json"))]
+
+    def read_svg(self, name: str) -> str:
+        """Return a figure's SVG, empty for a table.
+
+        Parameters
+        ----------
+        name : str
+            The exhibit's name.
+
+        Returns
+        -------
+        str
+            SVG, or nothing.
+        """
+        path = self.folder / "figures" / f"{name}.svg"
+        return read_text(path) if path.is_file() else ""
+
+    def read_exhibit_data(self, name: str) -> pd.DataFrame:
+        """Return an exhibit's numbers.
+
+        Parameters
+        ----------
+        name : str
+            The exhibit's name.
+
+        Returns
+        -------
+        DataFrame
+            Unrounded.
+        """
+        return pd.read_csv(self.folder / "tables" / f"{name}.csv")
+
+    # Issues
+
+    def write_issues(self, notebook: str, issues: tuple[Issue, ...]) -> None:
+        """Keep the issues that one notebook met; those of other notebooks stay.
+
+        Parameters
+        ----------
+        notebook : str
+            Its name without suffix, `04_modelling`.
+        issues : tuple of Issue
+            They replace those that it met before.
+        """
+        kept = self._issue_records()
+        kept[notebook] = [issue.to_dict() for issue in issues]
+        write_json(self.folder / "issues.json", kept)
+
+    def read_issues(self) -> tuple[Issue, ...]:
+        """Return the issues of all notebooks, each once.
+
+        Returns
+        -------
+        tuple of Issue
+            In the order of the notebooks.
+        """
+        records = (record for _, kept in sorted(self._issue_records().items()) for record in kept)
+        return tuple(dict.fromkeys(Issue.from_dict(record) for record in records))
+
+    def _issue_records(self) -> dict[str, list[dict[str, str]]]:
+        path = self.folder / "issues.json"
+        return read_json(path) if path.is_file() else {}
+
+    # Notebooks and pages
+
+    def notebook_file(self, notebook: str) -> Path:
+        """Return where an executed notebook is kept.
+
+        Parameters
+        ----------
+        notebook : str
+            Its name without suffix, `04_modelling`.
+
+        Returns
+        -------
+        Path
+            It may not exist yet.
+        """
+        return self.folder / "notebooks" / f"{notebook}.ipynb"
+
+    def read_notebook(self, notebook: str) -> nbformat.NotebookNode | None:
+        """Return an executed notebook, or None when it has not been run.
+
+        Parameters
+        ----------
+        notebook : str
+            Its name without suffix, `04_modelling`.
+
+        Returns
+        -------
+        NotebookNode or None
+            With its outputs.
+        """
+        path = self.notebook_file(notebook)
+        return nbformat.read(path, as_version=4) if path.is_file() else None
+
+    def write_page(self, name: str, html: str) -> None:
+        """Write a page, e.g. `index.html` or `pages/roc.html`.
+
+        Parameters
+        ----------
+        name : str
+            Path within the run's folder.
+        html : str
+            The page.
+        """
+        write_text(self.folder / name, html)
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write `results.json`: every number on the pages, unrounded.
+
+        Parameters
+        ----------
+        results : dict
+            Nested names and numbers; NaN becomes null.
+        """
+        write_json(self.folder / "results.json", results)
+
+    def write_record(self, study: Study, **more: Any) -> None:
+        """Write `run.json`: settings, versions and what else tells how the numbers came about.
+
+        Parameters
+        ----------
+        study : Study
+            The settings.
+        **more : object
+            Further entries.
+        """
+        write_json(
+            self.folder / "run.json",
+            {
+                "settings": study.model_dump(mode="json"),
+                "versions": {
+                    "dtimuscle": __version__,
+                    "python": platform.python_version(),
+                    **{package: version(package) for package in NUMERICAL_PACKAGES},
+                },
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                **more,
+            },
+        )
+
+    def read_record(self) -> dict[str, Any]:
+        """Return `run.json`, empty before a run is over.
+
+        Returns
+        -------
+        dict
+            As it was written.
+        """
+        path = self.folder / "run.json"
+        return read_json(path) if path.is_file() else {}

@@ -1,0 +1,75 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import settings
+
+from dtimuscle.dwi import DwiSeries, GradientTable
+from dtimuscle.muscles import MuscleLabels, Side
+from dtimuscle.store import bids
+
+# Examples are not remembered in the tree, and a busy machine fails no test.
+settings.register_profile("dtimuscle", database=None, deadline=None)
+settings.load_profile("dtimuscle")
+
+AFFINE = np.array([[-2.5, 0, 0, 10], [0, 2.5, 0, -20], [0, 0, 5, 30], [0, 0, 0, 1.0]])
+
+# The six axes that a tensor needs at least, and one volume without weighting.
+AXES = np.array([[0, 0, 0], [1, 1, 0], [1, -1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1]]) / np.sqrt(2)
+
+
+@pytest.fixture(autouse=True)
+def generated_files_stay_out_of_the_tree(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
+    """Simulated data and derivatives of every test go to a folder of its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("DTIMUSCLE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def series() -> DwiSeries:
+    """Seven volumes of 4 × 3 × 2 voxels with whole-numbered signals, all different."""
+    gradients = GradientTable(np.array([0.0, *[500.0] * 6]), AXES)
+    signal = np.arange(4 * 3 * 2 * 7, dtype=np.float32).reshape(4, 3, 2, 7)
+    return DwiSeries(signal, AFFINE, gradients)
+
+
+@pytest.fixture
+def labels() -> MuscleLabels:
+    """Left and right gracilis, on the grid of `series`, with MuscleMap's codes."""
+    values = np.zeros((4, 3, 2), dtype=np.int32)
+    values[0], values[3] = 7151, 7152
+    return MuscleLabels(values, AFFINE, {7151: ("gracilis", Side.LEFT), 7152: ("gracilis", Side.RIGHT)})
+
+
+class DatasetFactory:
+    """Writes small BIDS datasets: one series and one label image for each participant."""
+
+    def __init__(self, root: Path, series: DwiSeries, labels: MuscleLabels) -> None:
+        self.root, self.series, self.labels = root, series, labels
+
+    def __call__(
+        self,
+        participants: tuple[str, ...] = ("sub-01", "sub-02"),
+        *,
+        grades: dict[str, Any] | None = None,
+        is_simulated: bool = False,
+    ) -> Path:
+        """Write a dataset and return its folder; without grades there is no participants.tsv."""
+        makers = [bids.simulation_maker({"seed": 1})] if is_simulated else []
+        bids.write_description(self.root, "Few voxels", kind="raw", generated_by=makers)
+        for participant in participants:
+            bids.write_scan(self.root, participant, self.series, {"Manufacturer": "none"})
+            bids.write_labels(bids.labels_folder(self.root), participant, self.labels)
+        if grades is not None:
+            table = pd.DataFrame({"participant_id": list(grades), "lovett_grade": list(grades.values())})
+            bids.write_participants(self.root, table)
+        return self.root
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path, series: DwiSeries, labels: MuscleLabels) -> DatasetFactory:
+    """Return a function that writes a small BIDS dataset into the test's own folder."""
+    return DatasetFactory(tmp_path / "dataset", series, labels)

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from dtimuscle.dwi import DwiSeries, GradientTable
+from dtimuscle.errors import GridMismatchError, ImageError
+from dtimuscle.imaging.denoise import denoise, patch_shape
+
+NOISE_SD = 5.0
+
+
+def phantom(shape=(24, 20, 6), n_volumes=14, seed=0):
+    """Three tissues, each with its own signal curve, and their clean signal far above the noise."""
+    rng = np.random.default_rng(seed)
+    tissue = (np.arange(shape[0])[:, None, None] * 3 // shape[0]) * np.ones(shape, dtype=int)
+    curves = 100 + 60 * rng.random((3, n_volumes))
+    clean = curves[tissue]
+    noisy = np.abs(clean + rng.normal(0, NOISE_SD, clean.shape)).astype(np.float32)
+    bvals = np.r_[0.0, np.full(n_volumes - 1, 500.0)]
+    directions = rng.normal(size=(n_volumes, 3))
+    directions[0] = 0
+    directions[1:] /= np.linalg.norm(directions[1:], axis=1, keepdims=True)
+    return DwiSeries(noisy, np.diag([2.5, 2.5, 5.0, 1.0]), GradientTable(bvals, directions)), clean
+
+
+def rmse(signal, clean):
+    return float(np.sqrt(np.mean((signal - clean) ** 2)))
+
+
+@pytest.mark.parametrize("engine", ["kit", "dipy"])
+def test_denoising_brings_the_signal_nearer_to_the_truth(engine):
+    series, clean = phantom()
+    denoised = denoise(series, np.ones(series.shape, dtype=bool), engine=engine).series.signal
+    assert rmse(denoised, clean) < 0.45 * rmse(series.signal, clean)
+
+
+@pytest.mark.parametrize("engine", ["kit", "dipy"])
+def test_the_noise_level_is_found_within_8_percent(engine):
+    series, _ = phantom()
+    noise_sd = denoise(series, np.ones(series.shape, dtype=bool), engine=engine).noise_sd
+    assert np.nanmedian(noise_sd) == pytest.approx(NOISE_SD, rel=0.08)
+
+
+def test_the_kit_is_as_near_to_the_truth_as_dipy():
+    series, clean = phantom()
+    mask = np.ones(series.shape, dtype=bool)
+    kit = rmse(denoise(series, mask, engine="kit").series.signal, clean)
+    dipy = rmse(denoise(series, mask, engine="dipy").series.signal, clean)
+    assert kit < 1.1 * dipy
+
+
+def test_no_more_components_are_kept_than_the_phantom_has():
+    series, _ = phantom()
+    result = denoise(series, np.ones(series.shape, dtype=bool), engine="kit")
+    # Three tissues are at most two components once the mean is taken out.
+    assert np.nanmean(result.n_components) < 2.1
+    assert np.nanmax(result.n_components) > 0.5
+
+
+@pytest.mark.parametrize("engine", ["kit", "dipy"])
+def test_voxels_outside_the_mask_keep_their_value(engine):
+    series, _ = phantom()
+    mask = np.zeros(series.shape, dtype=bool)
+    mask[:9, 5:, :] = True
+    result = denoise(series, mask, engine=engine)
+    np.testing.assert_array_equal(result.series.signal[~mask], series.signal[~mask])
+    assert np.isnan(result.noise_sd[~mask]).all()
+    assert not np.array_equal(result.series.signal[mask], series.signal[mask])
+
+
+def test_the_border_of_the_image_is_denoised_like_the_inside():
+    series, clean = phantom()
+    border = np.ones(series.shape, dtype=bool)
+    border[3:-3, 3:-3, 1:-1] = False
+    denoised = denoise(series, border, engine="kit").series.signal
+    assert rmse(denoised[border], clean[border]) < 0.5 * NOISE_SD
+
+
+@pytest.mark.parametrize("engine", ["kit", "dipy"])
+@pytest.mark.parametrize("n_slices", [1, 2, 4])
+def test_few_slices_are_denoised(engine, n_slices):
+    series, clean = phantom(shape=(24, 20, n_slices))
+    result = denoise(series, np.ones(series.shape, dtype=bool), engine=engine)
+    assert rmse(result.series.signal, clean) < 0.6 * NOISE_SD
+
+
+def test_a_grid_with_fewer_voxels_than_volumes_still_comes_back_finite():
+    series, _ = phantom(shape=(3, 3, 1), n_volumes=20)
+    result = denoise(series, np.ones(series.shape, dtype=bool), engine="kit")
+    assert np.isfinite(result.series.signal).all()
+    assert np.isfinite(result.noise_sd).all()
+
+
+def test_data_without_noise_come_back_unchanged():
+    series, clean = phantom()
+    exact = series.with_signal(clean.astype(np.float32))
+    result = denoise(exact, np.ones(series.shape, dtype=bool), engine="kit")
+    np.testing.assert_allclose(result.series.signal, clean, rtol=1e-4)
+
+
+def test_an_image_of_zeros_stays_zero():
+    series, _ = phantom()
+    result = denoise(series.with_signal(np.zeros_like(series.signal)), np.ones(series.shape, dtype=bool), engine="kit")
+    assert not result.series.signal.any()
+    assert not result.noise_sd.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_volumes", "expected"),
+    [
+        ((60, 60, 8), 14, (5, 5, 5)),
+        ((60, 60, 1), 31, (6, 6, 1)),
+        ((60, 60, 8), 130, (6, 6, 6)),
+        ((4, 4, 2), 99, (4, 4, 2)),
+    ],
+)
+def test_a_patch_holds_more_voxels_than_volumes_where_the_grid_allows(shape, n_volumes, expected):
+    assert patch_shape(shape, n_volumes) == expected
+
+
+def test_a_mask_of_another_shape_is_refused():
+    series, _ = phantom()
+    with pytest.raises(GridMismatchError, match="mask"):
+        denoise(series, np.ones((3, 3, 3), dtype=bool), engine="kit")
+
+
+def test_a_single_volume_is_refused():
+    series, _ = phantom()
+    single = DwiSeries(series.signal[..., :1], series.affine, series.gradients.subset(np.array([0])))
+    with pytest.raises(ImageError, match="too small"):
+        denoise(single, np.ones(series.shape, dtype=bool), engine="kit")

@@ -1,0 +1,266 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+
+from dtimuscle import roi_table
+from dtimuscle.dwi import DwiSeries, GradientTable
+from dtimuscle.errors import GridMismatchError, LabelError
+from dtimuscle.imaging.roi import erode, measure_muscles
+from dtimuscle.imaging.tensor import fit_signals, fit_tensor
+from dtimuscle.issues import Severity
+from dtimuscle.muscles import MuscleLabels, Side
+
+AFFINE = np.diag([2.5, 2.5, 5.0, 1.0])
+SHAPE = (20, 10, 6)
+MEANING = {
+    7151: ("gracilis", Side.LEFT),
+    7152: ("gracilis", Side.RIGHT),
+    7211: ("adductor_longus", Side.LEFT),
+    900: ("sartorius", Side.BOTH),
+}
+
+
+def thigh_gradients():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(12, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return GradientTable(np.r_[0.0, np.full(12, 500.0)], np.vstack([np.zeros((1, 3)), directions]))
+
+
+def noisy_series():
+    """A tensor whose diffusivity grows along x, with noise, so that voxels differ."""
+    rng = np.random.default_rng(1)
+    gradients = thigh_gradients()
+    tensor = np.diag([1.9e-3, 1.4e-3, 1.2e-3])
+    along = np.einsum("ni,ij,nj->n", gradients.directions, tensor, gradients.directions)
+    scale = np.linspace(0.7, 1.2, SHAPE[0])[:, None, None, None]
+    signal = 100 * np.exp(-gradients.bvals * along * scale) * np.ones((*SHAPE, 1))
+    return DwiSeries(np.hypot(signal + rng.normal(0, 2, signal.shape), 2.0), AFFINE, gradients)
+
+
+def muscle_labels(values=None, affine=AFFINE, meaning=None):
+    if values is None:
+        values = np.zeros(SHAPE, dtype=np.uint16)
+        values[1:7, 1:8, 1:5] = 7151
+        values[11:18, 2:9, 0:6] = 7152
+        values[8:10, 2:7, 1:5] = 7211
+    return MuscleLabels(values, affine, MEANING if meaning is None else meaning)
+
+
+@pytest.fixture(scope="module")
+def series():
+    return noisy_series()
+
+
+@pytest.fixture(scope="module")
+def maps(series):
+    return fit_tensor(series, np.ones(SHAPE, dtype=bool))
+
+
+def measured(maps, labels, series, **settings):
+    return measure_muscles(maps, labels, series, **({"participant_id": "sub-01", "erosion_mm": 0.0} | settings))
+
+
+def row_of(table, muscle, side, parameter, route):
+    wanted = (table.muscle == muscle) & (table.side == side) & (table.parameter == parameter) & (table.route == route)
+    assert wanted.sum() == 1
+    return table[wanted].iloc[0]
+
+
+def test_the_table_is_a_roi_table_with_a_row_for_each_side_parameter_and_route(maps, series):
+    table = measured(maps, muscle_labels(), series, session="ses-1", is_simulated=True).table
+    assert roi_table.check_roi_table(table, source="test").equals(table)
+    # Gracilis has left, right and both; adductor longus left and both.
+    assert len(table) == (3 + 2) * 4 * 2
+    assert set(table.session) == {"ses-1"}
+    assert set(table.participant_id) == {"sub-01"}
+    assert table.is_simulated.all()
+    assert all(table[column].dtype == float for column in ("mean", "median", "sd", "q25", "q75"))
+
+
+def test_voxelwise_values_describe_the_voxels_of_the_muscle(maps, series):
+    labels = muscle_labels()
+    table = measured(maps, labels, series).table
+    for parameter, volume in maps.scalars.items():
+        for side, where in (
+            ("left", labels.values == 7151),
+            ("right", labels.values == 7152),
+            ("both", np.isin(labels.values, (7151, 7152))),
+        ):
+            row, voxels = row_of(table, "gracilis", side, parameter, "voxelwise"), volume[where]
+            np.testing.assert_allclose(row["mean"], np.mean(voxels))
+            np.testing.assert_allclose(row["median"], np.median(voxels))
+            np.testing.assert_allclose(row["sd"], np.std(voxels, ddof=1))
+            np.testing.assert_allclose([row["q25"], row["q75"]], np.quantile(voxels, [0.25, 0.75]))
+            assert (row["n_label"], row["n_kept"], row["n_eroded"], row["n_unusable"]) == (
+                voxels.size,
+                voxels.size,
+                0,
+                0,
+            )
+
+
+def test_the_mean_signal_route_is_the_tensor_of_the_mean_signal(maps, series):
+    labels = muscle_labels()
+    table = measured(maps, labels, series, estimator="nlls", erosion_mm=2.5).table
+    kept = erode(labels.values == 7151, 2.5, series.voxel_sizes)
+    expected = fit_signals(series.signal[kept].mean(axis=0)[np.newaxis], series.gradients, estimator="nlls")
+    for parameter, value in expected.scalars.items():
+        row = row_of(table, "gracilis", "left", parameter, "mean_signal")
+        np.testing.assert_allclose(row["mean"], value[0], rtol=1e-9)
+        assert row[["median", "sd", "q25", "q75"]].isna().all()
+        assert row["n_kept"] == kept.sum()
+
+
+def test_a_muscle_with_one_side_has_that_side_as_both(maps, series):
+    table = measured(maps, muscle_labels(), series).table
+    columns = [column for column in roi_table.COLUMNS if column != "side"]
+    longus = table[table.muscle == "adductor_longus"]
+    left, both = longus[longus.side == "left"][columns], longus[longus.side == "both"][columns]
+    assert set(longus.side) == {"left", "both"}
+    pd.testing.assert_frame_equal(left.reset_index(drop=True), both.reset_index(drop=True), rtol=1e-9)
+
+
+def test_a_label_without_a_side_counts_only_as_both(maps, series):
+    values = np.zeros(SHAPE, dtype=np.uint16)
+    values[2:6, 2:8, 1:5] = 900
+    table = measured(maps, muscle_labels(values), series).table
+    assert set(table.side) == {"both"}
+    assert set(table.n_label) == {4 * 6 * 4}
+    assert len(table) == 4 * 2
+
+
+# A block of 7 × 5 × 5 voxels of 2.5 × 2.5 × 5 mm, away from the image border.
+@pytest.mark.parametrize(
+    ("depth_mm", "kept"),
+    [
+        (0.0, 7 * 5 * 5),
+        (2.4, 7 * 5 * 5),  # the nearest outside centre is 2.5 mm away
+        (2.5, 5 * 3 * 5),  # one voxel in plane, none across slices
+        (4.9, 5 * 3 * 5),
+        (5.0, 3 * 1 * 3),  # two voxels in plane, one across slices
+        (7.5, 0),
+    ],
+)
+def test_erosion_is_in_millimetres(depth_mm, kept):
+    block = np.zeros((11, 9, 9), dtype=bool)
+    block[2:9, 2:7, 2:7] = True
+    assert erode(block, depth_mm, np.array([2.5, 2.5, 5.0])).sum() == kept
+
+
+def test_erosion_rounds_off_what_is_near_a_corner_of_the_outside():
+    region = np.ones((7, 7, 1), dtype=bool)
+    region[3, 3] = False
+    kept = erode(region, 1.5, np.array([1.0, 1.0, 1.0]))
+    # All eight neighbours lie within √2 mm of the hole; the next ones are 2 mm away.
+    assert kept.sum() == 49 - 9
+
+
+def test_the_border_of_the_image_does_not_erode():
+    region = np.zeros((6, 6, 6), dtype=bool)
+    region[:, :, :3] = True
+    np.testing.assert_array_equal(np.argwhere(erode(region, 1.0, np.ones(3)).any(axis=(0, 1))).ravel(), [0, 1])
+    assert erode(np.ones((3, 3, 3), dtype=bool), 10.0, np.ones(3)).all()
+
+
+def test_erosion_within_the_box_equals_erosion_of_the_whole_image():
+    rng = np.random.default_rng(2)
+    sizes = np.array([1.2, 2.0, 5.0])
+    for _ in range(10):
+        region = ndimage.gaussian_filter(rng.normal(size=(15, 14, 8)), 1.5) > 0.05
+        distance = ndimage.distance_transform_edt(region, sampling=sizes)
+        np.testing.assert_array_equal(erode(region, 2.2, sizes), distance > 2.2)
+
+
+def test_sides_are_eroded_apart_even_where_they_touch(maps, series):
+    values = np.zeros(SHAPE, dtype=np.uint16)
+    values[2:8, 2:8, 1:5] = 7151
+    values[8:14, 2:8, 1:5] = 7152
+    table = measured(maps, muscle_labels(values), series, erosion_mm=2.5, min_voxels=1).table
+    both = row_of(table, "gracilis", "both", "fa", "voxelwise")
+    assert both["n_kept"] == 2 * (4 * 4 * 4)
+    assert both["n_eroded"] == 2 * (6 * 6 * 4) - 2 * (4 * 4 * 4)
+
+
+def test_counts_of_every_row_add_up(series):
+    mask = np.ones(SHAPE, dtype=bool)
+    mask[:4] = False
+    table = measured(fit_tensor(series, mask), muscle_labels(), series, erosion_mm=2.5).table
+    assert (table.n_kept + table.n_eroded + table.n_unusable == table.n_label).all()
+    assert row_of(table, "gracilis", "left", "md", "voxelwise")["n_unusable"] > 0
+    assert row_of(table, "gracilis", "right", "md", "voxelwise")["n_unusable"] == 0
+
+
+def test_voxels_without_a_fit_are_counted_and_left_out_of_both_routes(series):
+    spoilt = series.signal.copy()
+    spoilt[2:4, 2:4, 2, 0] = 0
+    series = series.with_signal(spoilt)
+    maps = fit_tensor(series, np.ones(SHAPE, dtype=bool))
+    labels = muscle_labels()
+    kept = (labels.values == 7151) & np.isfinite(maps.fa)
+    table = measured(maps, labels, series).table
+    voxelwise = row_of(table, "gracilis", "left", "md", "voxelwise")
+    assert (voxelwise["n_unusable"], voxelwise["n_kept"]) == (4, kept.sum())
+    np.testing.assert_allclose(voxelwise["mean"], maps.md[kept].mean())
+    expected = fit_signals(series.signal[kept].mean(axis=0)[np.newaxis], series.gradients).md[0]
+    np.testing.assert_allclose(row_of(table, "gracilis", "left", "md", "mean_signal")["mean"], expected)
+
+
+def test_voxels_with_an_impossible_tensor_stay_in_and_many_of_them_are_warned_about(maps, series):
+    labels = muscle_labels()
+    is_positive = np.ones(SHAPE, dtype=bool)
+    is_positive[8:10, 2:3, 1:4] = False
+    plain = measured(replace(maps, is_positive=np.ones(SHAPE, dtype=bool)), labels, series)
+    doubtful = measured(replace(maps, is_positive=is_positive), labels, series)
+    assert doubtful.table.equals(plain.table)
+    assert plain.issues == ()
+    (issue,) = doubtful.issues
+    assert (issue.severity, issue.where) == (Severity.WARNING, "sub-01, adductor_longus")
+    assert issue.what.startswith("15% of the voxels")
+
+
+def test_a_muscle_that_is_too_small_keeps_its_rows_without_values(maps, series):
+    labels = muscle_labels()
+    measurement = measured(maps, labels, series, min_voxels=41)
+    small = measurement.table[measurement.table.muscle == "adductor_longus"]
+    assert len(small) == 2 * 4 * 2
+    assert small[["mean", "median", "sd", "q25", "q75"]].isna().all(axis=None)
+    assert set(small.n_kept) == {40}
+    (issue,) = measurement.issues
+    assert issue.severity is Severity.ERROR
+    assert issue.where == "sub-01, adductor_longus"
+    assert "left 40 of 40, both 40 of 40; at least 41" in issue.what
+    just_large_enough = measured(maps, labels, series, min_voxels=40)
+    assert just_large_enough.issues == ()
+    assert just_large_enough.table["mean"].notna().all()
+
+
+def test_a_table_without_any_value_keeps_its_types(maps, series):
+    table = measured(maps, muscle_labels(), series, min_voxels=10_000).table
+    assert all(table[column].dtype == float for column in ("mean", "median", "sd", "q25", "q75"))
+    assert table["mean"].isna().all()
+
+
+def test_labels_of_no_known_muscle_are_named(maps, series):
+    labels = muscle_labels()
+    labels.values[0, 0, 0] = 77
+    labels.values[0, 0, 1] = 4321
+    (issue,) = measured(maps, labels, series).issues
+    assert issue.severity is Severity.WARNING
+    assert "77, 4321" in issue.what
+    with pytest.raises(LabelError, match=r"sub-01: no label is a known muscle \(found 77, 4321, 7151, 7152, 7211\)"):
+        measured(maps, muscle_labels(labels.values, meaning={}), series)
+    with pytest.raises(LabelError, match="found only 0"):
+        measured(maps, muscle_labels(np.zeros(SHAPE, dtype=np.uint16)), series)
+
+
+def test_labels_on_another_grid_are_refused_even_when_the_shapes_agree(maps, series):
+    shifted = AFFINE.copy()
+    shifted[0, 3] = 4.2
+    with pytest.raises(GridMismatchError, match=r"sub-01: the labels and the maps .* 4\.2 mm apart"):
+        measured(maps, muscle_labels(affine=shifted), series)
+    with pytest.raises(GridMismatchError, match="the labels and the series"):
+        measured(maps, muscle_labels(), DwiSeries(series.signal, shifted, series.gradients))

@@ -1,0 +1,285 @@
+import nibabel as nib
+import numpy as np
+import pytest
+from dipy.core.gradients import gradient_table
+from dipy.data import get_fnames
+from dipy.reconst import dti
+
+from dtimuscle.dwi import DwiSeries, GradientTable, directions_from_fsl, grid_rotation
+from dtimuscle.errors import GradientError, GridMismatchError, ImageError, SettingsError
+from dtimuscle.imaging.tensor import ESTIMATORS, _design, _fit_block, fit_signals, fit_tensor
+
+EIGENVALUES = np.array([2.2e-3, 1.6e-3, 1.2e-3])
+
+
+def spread_directions(n):
+    """Directions on a spiral over the half sphere."""
+    z = (np.arange(n) + 0.5) / n
+    angle = np.pi * (1 + np.sqrt(5)) * np.arange(n)
+    radius = np.sqrt(1 - z**2)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
+
+
+def muscle_gradients(n_directions=12, b=500.0):
+    directions = np.vstack([np.zeros((2, 3)), spread_directions(n_directions)])
+    return GradientTable(np.r_[0.0, 0.0, np.full(n_directions, b)], directions)
+
+
+def rotations(n, rng):
+    q, _ = np.linalg.qr(rng.normal(size=(n, 3, 3)))
+    return q
+
+
+def tensor_signals(gradients, eigenvalues, axes, s0=100.0):
+    tensors = np.einsum("mij,mj,mkj->mik", axes, np.broadcast_to(eigenvalues, (len(axes), 3)), axes)
+    exponent = np.einsum("ni,mij,nj->mn", gradients.directions, tensors, gradients.directions)
+    return s0 * np.exp(-gradients.bvals * exponent)
+
+
+def rician(signals, sd, rng):
+    return np.hypot(signals + rng.normal(0, sd, signals.shape), rng.normal(0, sd, signals.shape))
+
+
+def fractional_anisotropy(eigenvalues):
+    a, b, c = np.moveaxis(eigenvalues, -1, 0)
+    return np.sqrt(0.5 * ((a - b) ** 2 + (b - c) ** 2 + (c - a) ** 2) / (a**2 + b**2 + c**2))
+
+
+def dipy_eigenvalues(fit, gradients, signals):
+    """Eigenvalues of DIPY's fit before it raises those below zero, largest first."""
+    table = gradient_table(gradients.bvals, bvecs=gradients.directions, b0_threshold=gradients.b0_threshold)
+    unknowns, _ = fit(dti.design_matrix(table), signals, return_lower_triangular=True)
+    return np.linalg.eigvalsh(dti.from_lower_triangular(unknowns[:, :6]))[:, ::-1]
+
+
+def small_64d():
+    """Real data that ship with DIPY: a series with an oblique affine and its b-vectors as FSL writes them."""
+    image, bval, bvec = get_fnames(name="small_64D")
+    volume = nib.load(image)
+    bvecs = np.nan_to_num(np.loadtxt(bvec))
+    bvecs = bvecs.T if bvecs.shape[0] == 3 else bvecs
+    gradients = GradientTable(np.loadtxt(bval), directions_from_fsl(bvecs, volume.affine))
+    return DwiSeries(volume.get_fdata(dtype=np.float32), volume.affine, gradients), bvecs
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_exact_signals_give_back_the_tensor(estimator):
+    rng = np.random.default_rng(0)
+    gradients, axes = muscle_gradients(), rotations(50, rng)
+    fit = fit_signals(tensor_signals(gradients, EIGENVALUES, axes), gradients, estimator=estimator)
+    np.testing.assert_allclose(fit.eigenvalues, np.tile(EIGENVALUES, (50, 1)), rtol=1e-6)
+    np.testing.assert_allclose(fit.s0, 100, rtol=1e-6)
+    np.testing.assert_allclose(np.abs(np.sum(fit.direction * axes[:, :, 0], axis=1)), 1, atol=1e-9)
+    np.testing.assert_allclose(fit.md, EIGENVALUES.mean(), rtol=1e-6)
+    np.testing.assert_allclose(fit.ad, 2.2e-3, rtol=1e-6)
+    np.testing.assert_allclose(fit.rd, 1.4e-3, rtol=1e-6)
+    np.testing.assert_allclose(fit.fa, fractional_anisotropy(EIGENVALUES), rtol=1e-6)
+
+
+def test_fa_is_one_for_diffusion_along_a_line_and_zero_without_any():
+    gradients = muscle_gradients()
+    signals = tensor_signals(gradients, np.array([[2e-3, 0, 0], [0, 0, 0]]), np.stack([np.eye(3)] * 2))
+    fit = fit_signals(signals, gradients, estimator="ols")
+    np.testing.assert_allclose(fit.fa[0], 1, rtol=1e-9)
+    assert np.isfinite(fit.fa[1])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "witness", "tolerance"),
+    [("ols", dti.ols_fit_tensor, 1e-9), ("wls", dti.wls_fit_tensor, 1e-9), ("nlls", dti.nlls_fit_tensor, 1e-5)],
+)
+def test_noisy_fits_agree_with_dipy(estimator, witness, tolerance):
+    rng = np.random.default_rng(1)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(300, rng)), 5.0, rng)
+    ours = fit_signals(signals, gradients, estimator=estimator).eigenvalues
+    theirs = dipy_eigenvalues(witness, gradients, signals)
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "method", "tolerance"),
+    # DIPY's non-linear fit stops early; the next test shows that ours lies lower.
+    [("ols", "OLS", 1e-7), ("wls", "WLS", 1e-7), ("nlls", "NLLS", 2e-5)],
+)
+def test_real_data_on_an_oblique_grid_agree_with_dipy_in_its_own_frame(estimator, method, tolerance):
+    series, bvecs = small_64d()
+    table = gradient_table(series.gradients.bvals, bvecs=bvecs, b0_threshold=series.gradients.b0_threshold)
+    theirs = dti.TensorModel(table, fit_method=method).fit(series.signal.astype(float))
+    ours = fit_tensor(series, np.ones(series.shape, dtype=bool), estimator=estimator)
+    # DIPY raises eigenvalues below zero and signals of zero, so these voxels are left to other tests.
+    same = ours.is_positive & np.all(series.signal > 0, axis=-1)
+    assert same.mean() > 0.95
+    np.testing.assert_allclose(ours.fa[same], theirs.fa[same], atol=tolerance)
+    np.testing.assert_allclose(ours.md[same], theirs.md[same], rtol=tolerance)
+    assert np.median(np.abs(ours.fa - theirs.fa)[same]) < 1e-6
+    to_world = grid_rotation(series.affine)
+    mirror = np.diag([-1.0 if np.linalg.det(series.affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
+    rotated = theirs.evecs[same][:, :, 0] @ (to_world @ mirror).T
+    is_unique = theirs.evals[same][:, 0] > 1.05 * theirs.evals[same][:, 1]
+    cosine = np.abs(np.sum(rotated * ours.direction[same], axis=1))[is_unique]
+    np.testing.assert_allclose(cosine, 1, atol=1e-6)
+
+
+def test_the_non_linear_fit_is_a_minimum_that_dipy_does_not_undercut():
+    series, _ = small_64d()
+    signals = series.signal[np.all(series.signal > 0, axis=-1)].astype(float)
+    gradients = series.gradients
+    table = gradient_table(gradients.bvals, bvecs=gradients.directions, b0_threshold=gradients.b0_threshold)
+    design = dti.design_matrix(table)
+    theirs, _ = dti.nlls_fit_tensor(design, signals, return_lower_triangular=True)
+    ours, _ = _design(gradients)
+    unknowns = _fit_block(signals, ours, "nlls")
+    their_cost = np.sum((signals - np.exp(theirs @ design.T)) ** 2, axis=1)
+    our_cost = np.sum((signals - np.exp(unknowns @ ours.T)) ** 2, axis=1)
+    assert np.all(our_cost <= their_cost * (1 + 1e-12))
+
+
+def test_iterated_weights_are_those_of_the_predicted_signal():
+    rng = np.random.default_rng(2)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(20, rng)), 5.0, rng)
+    fit = fit_signals(signals, gradients, estimator="iwls")
+    table = gradient_table(gradients.bvals, bvecs=gradients.directions, b0_threshold=gradients.b0_threshold)
+    design = dti.design_matrix(table)
+    for signal, eigenvalues in zip(signals, fit.eigenvalues, strict=True):
+        weights = signal**2
+        for _ in range(3):
+            root = np.sqrt(weights)
+            unknowns, *_ = np.linalg.lstsq(root[:, None] * design, root * np.log(signal), rcond=None)
+            weights = np.exp(2 * design @ unknowns)
+        expected = np.linalg.eigvalsh(dti.from_lower_triangular(unknowns[:6]))[::-1]
+        np.testing.assert_allclose(eigenvalues, expected, rtol=1e-9)
+
+
+def test_restore_ignores_a_volume_that_lost_its_signal():
+    rng = np.random.default_rng(3)
+    gradients = muscle_gradients(n_directions=24)
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(200, rng)), 1.0, rng)
+    spoilt = signals.copy()
+    spoilt[:, 7] *= 0.4
+    clean = fit_signals(signals, gradients, estimator="nlls").md
+    robust = np.abs(fit_signals(spoilt, gradients, estimator="restore").md - clean)
+    plain = np.abs(fit_signals(spoilt, gradients, estimator="nlls").md - clean)
+    assert np.median(robust) < 1e-5
+    assert np.median(plain) > 4e-5
+
+
+def test_restore_equals_the_fit_without_the_lost_volume_and_is_as_close_to_the_truth_as_dipys():
+    rng = np.random.default_rng(4)
+    gradients = muscle_gradients(n_directions=30)
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(300, rng)), 3.0, rng)
+    signals[:, 5] *= 0.3
+    ours = fit_signals(signals, gradients, estimator="restore").eigenvalues
+    others = np.arange(len(gradients)) != 5
+    without = fit_signals(signals[:, others], gradients.subset(others), estimator="nlls").eigenvalues
+    assert np.mean(np.abs(ours - without).max(axis=1) < 1e-8) > 0.85
+    table = gradient_table(gradients.bvals, bvecs=gradients.directions, b0_threshold=gradients.b0_threshold)
+    theirs, _ = dti.restore_fit_tensor(dti.design_matrix(table), signals)
+    assert np.sqrt(np.mean((ours - EIGENVALUES) ** 2)) < 1.02 * np.sqrt(np.mean((theirs[:, :3] - EIGENVALUES) ** 2))
+
+
+def test_restore_needs_more_volumes_than_unknowns():
+    gradients = GradientTable(np.r_[0.0, np.full(6, 500.0)], np.vstack([np.zeros((1, 3)), spread_directions(6)]))
+    signals = tensor_signals(gradients, EIGENVALUES, np.eye(3)[np.newaxis])
+    with pytest.raises(GradientError, match="7 volumes leave no room"):
+        fit_signals(signals, gradients, estimator="restore")
+    np.testing.assert_allclose(fit_signals(signals, gradients, estimator="nlls").md, EIGENVALUES.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_an_eigenvalue_below_zero_is_reported_and_kept(estimator):
+    gradients = muscle_gradients(n_directions=20)
+    impossible = np.array([1.5e-3, 1e-3, -0.3e-3])
+    signals = tensor_signals(gradients, impossible, np.eye(3)[np.newaxis])
+    fit = fit_signals(signals, gradients, estimator=estimator)
+    np.testing.assert_allclose(fit.eigenvalues[0], impossible, rtol=1e-5)
+    assert not fit.is_positive[0]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_unusable_signals_are_nan_and_leave_their_neighbours_alone(estimator):
+    gradients = muscle_gradients()
+    signals = tensor_signals(gradients, EIGENVALUES, np.stack([np.eye(3)] * 4))
+    signals[0, 0] = 0
+    signals[1, 5] = np.nan
+    signals[2, :] = -1
+    fit = fit_signals(signals, gradients, estimator=estimator)
+    np.testing.assert_array_equal(np.isnan(fit.fa), [True, True, True, False])
+    np.testing.assert_array_equal(fit.is_positive, [False, False, False, True])
+    np.testing.assert_allclose(fit.md[3], EIGENVALUES.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_weighted_signal_of_zero_is_no_reason_to_give_a_voxel_up(estimator):
+    gradients = muscle_gradients(n_directions=24)
+    signals = tensor_signals(gradients, EIGENVALUES, np.eye(3)[np.newaxis])
+    signals[0, 4] = 0
+    assert np.isfinite(fit_signals(signals, gradients, estimator=estimator).fa[0])
+
+
+def test_a_voxel_gets_the_same_tensor_whatever_its_scale():
+    rng = np.random.default_rng(5)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(30, rng)), 8.0, rng)
+    for estimator in ESTIMATORS:
+        once = fit_signals(signals, gradients, estimator=estimator)
+        scaled = fit_signals(1e-4 * signals, gradients, estimator=estimator)
+        np.testing.assert_allclose(scaled.eigenvalues, once.eigenvalues, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(scaled.s0, 1e-4 * once.s0, rtol=1e-6)
+
+
+def test_blocks_do_not_change_the_fit(monkeypatch):
+    rng = np.random.default_rng(6)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(25, rng)), 5.0, rng)
+    whole = fit_signals(signals, gradients, estimator="nlls").eigenvalues
+    monkeypatch.setattr("dtimuscle.imaging.tensor.BLOCK_VOXELS", 10)
+    np.testing.assert_allclose(fit_signals(signals, gradients, estimator="nlls").eigenvalues, whole, rtol=1e-9)
+
+
+def test_turning_the_patient_turns_the_direction_and_nothing_else():
+    rng = np.random.default_rng(7)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(10, rng)), 3.0, rng)
+    (rotation,) = rotations(1, rng)
+    rotation *= np.linalg.det(rotation)
+    turned = gradients.rotated(np.broadcast_to(rotation, (len(gradients), 3, 3)))
+    before, after = fit_signals(signals, gradients), fit_signals(signals, turned)
+    np.testing.assert_allclose(after.eigenvalues, before.eigenvalues, rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.sum(after.direction * (before.direction @ rotation.T), axis=1)), 1, atol=1e-9)
+
+
+def test_maps_are_nan_outside_the_mask():
+    gradients = muscle_gradients()
+    signal = tensor_signals(gradients, EIGENVALUES, np.stack([np.eye(3)] * 24)).reshape(2, 3, 4, -1)
+    mask = np.zeros((2, 3, 4), dtype=bool)
+    mask[1, 2, 3] = mask[0, 1, 0] = True
+    maps = fit_tensor(DwiSeries(signal, np.eye(4), gradients), mask, estimator="wls")
+    for volume in (*maps.scalars.values(), maps.s0, maps.direction[..., 0]):
+        np.testing.assert_array_equal(np.isfinite(volume), mask)
+    np.testing.assert_array_equal(maps.is_positive, mask)
+    np.testing.assert_allclose(maps.ad[mask], 2.2e-3, rtol=1e-6)
+    assert maps.estimator == "wls"
+
+
+def test_a_series_that_cannot_carry_a_tensor_is_refused():
+    signals = np.ones((1, 7))
+    no_b0 = GradientTable(np.full(7, 500.0), spread_directions(7))
+    with pytest.raises(GradientError, match="no volume has b"):
+        fit_signals(signals, no_b0)
+    angles = np.linspace(0, np.pi, 6, endpoint=False)
+    plane = np.stack([np.cos(angles), np.sin(angles), np.zeros(6)], axis=1)
+    with pytest.raises(GradientError, match="undetermined"):
+        fit_signals(signals, GradientTable(np.r_[0.0, np.full(6, 500.0)], np.vstack([np.zeros((1, 3)), plane])))
+
+
+def test_wrong_arguments_are_named():
+    gradients = muscle_gradients()
+    series = DwiSeries(np.ones((2, 2, 2, len(gradients))), np.eye(4), gradients)
+    with pytest.raises(SettingsError, match="unknown estimator 'best'"):
+        fit_tensor(series, np.ones((2, 2, 2), dtype=bool), estimator="best")
+    with pytest.raises(GridMismatchError, match=r"\(2, 2, 3\)"):
+        fit_tensor(series, np.ones((2, 2, 3), dtype=bool))
+    with pytest.raises(ImageError, match="mask is empty"):
+        fit_tensor(series, np.zeros((2, 2, 2), dtype=bool))

@@ -1,0 +1,142 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.presentation import tables
+
+
+def _text(html: str) -> str:
+    without_style = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without_style))
+
+
+def test_group_table_prints_rounded_and_keeps_unrounded(results, registry):
+    exhibit = tables.group_comparison_table(results.comparisons, registry)
+    md = next(item for item in results.comparisons if item.feature == "gracilis.md")
+    assert f"{md.poor.mean * 1e3:.2f} ± {md.poor.sd * 1e3:.2f}" in exhibit.html
+    row = exhibit.data.set_index("feature").loc["gracilis.md"]
+    assert row["poor_mean"] == md.poor.mean
+    assert row["p_holm"] == md.p_holm
+
+
+def test_group_table_states_units_test_and_counts(results, registry):
+    exhibit = tables.group_comparison_table(results.comparisons, registry)
+    text = _text(exhibit.html)
+    assert "ADC (MD), 10⁻³ mm²/s, mean ± SD" in text
+    assert "15 / 24" in text  # gracilis FA lacks one value
+    assert "Student's t" in exhibit.summary
+
+
+def test_group_table_puts_the_published_value_beside_the_found_one(results, registry):
+    published = {("gracilis.md", "poor"): "1.02 ± 0.34"}
+    exhibit = tables.group_comparison_table(results.comparisons, registry, published=published)
+    assert "1.02 ± 0.34" in exhibit.html
+    assert [pair.published for pair in exhibit.beside] == ["1.02 ± 0.34"]
+    assert "Published" not in tables.group_comparison_table(results.comparisons, registry).html
+
+
+def test_every_table_has_caption_row_headers_and_its_own_id(results, registry, bias):
+    made = [
+        tables.quality_table(pd.DataFrame({"participant_id": ["001"], "snr": [30.0]})),
+        tables.characteristics_table(results.characteristics),
+        tables.group_comparison_table(results.comparisons, registry),
+        tables.bias_table(bias, registry),
+        tables.correlation_table(results.correlations, registry),
+        tables.univariate_table(results.model.univariate, registry),
+        tables.multivariable_table(results.model, registry),
+        tables.auc_table(list(results.roc.curves.values()), registry),
+        tables.auc_comparison_table(results.roc.comparisons, registry),
+        tables.verdict_table(results.verdicts, registry),
+        tables.issues_table([Issue(Severity.NOTE, "a", "b")]),
+    ]
+    for exhibit in made:
+        assert "<caption" in exhibit.html, exhibit.name
+        assert 'scope="row"' in exhibit.html, exhibit.name
+        assert len(exhibit.summary) > 30, exhibit.name
+    assert len({re.search(r'<div id="([^"]+)"', e.html).group(1) for e in made}) == len(made)
+
+
+def test_quality_table_lives_without_the_columns_that_are_missing():
+    exhibit = tables.quality_table(
+        pd.DataFrame({"participant_id": ["001"], "mean_displacement_mm": [0.876], "fraction_unusable": [0.0123]})
+    )
+    assert "0.88" in exhibit.html
+    assert "1.2" in _text(exhibit.html)
+    assert "SNR" not in exhibit.html
+
+
+def test_characteristics_give_mean_and_sd_or_count_and_percent(results):
+    text = _text(tables.characteristics_table(results.characteristics).html)
+    age = results.characteristics[0].poor
+    assert f"{age.mean:.1f} ± {age.sd:.1f}" in text
+    assert re.search(r"Sex: female +\d+ \(\d+%\)", text)
+    assert "Poor function (n = 16)" in text
+
+
+def test_bias_is_given_in_percent_of_the_truth(bias, registry):
+    assert "−0.7" in tables.bias_table(bias, registry).html
+
+
+def test_odds_ratios_name_their_step(results, registry):
+    text = _text(tables.univariate_table(results.model.univariate, registry).html)
+    assert "FA, odds ratio per 0.1" in text
+    assert "ADC (MD), odds ratio per 0.1 × 10⁻³ mm²/s" in text
+
+
+def test_a_separated_model_prints_no_odds_ratio(results, registry):
+    fit = replace(results.model.univariate[0], is_separated=True)
+    assert tables.NO_ESTIMATE in tables.univariate_table([fit], registry).html
+
+
+def test_without_a_multivariable_model_the_table_says_why(results, registry):
+    model = replace(results.model, entered=(), multivariable=None)
+    assert "no multivariable model" in tables.multivariable_table(model, registry).summary
+
+
+def test_auc_table_says_that_models_are_apparent(results, registry):
+    curves = list(results.roc.curves.values())
+    exhibit = tables.auc_table(curves, registry, published={"fa+md": "0.722 (0.6239–0.821)"})
+    assert "flatters" in exhibit.summary
+    assert exhibit.beside[0].published == "0.722 (0.6239–0.821)"
+    assert exhibit.data["auc"].tolist() == [curve.auc.value for curve in curves]
+
+
+def test_verdicts_stand_beside_the_published_value_in_the_printed_unit(results, registry):
+    pairs = tables.verdict_pairs(results.verdicts, registry)
+    mean = results.verdicts[0].found
+    assert pairs[0].found.replace("\u00a0", " ") == f"{mean.value * 1e3:.2f} ± {mean.sd * 1e3:.2f} × 10⁻³ mm²/s"
+    assert pairs[2].found == "–"
+    assert [pair.agreement for pair in pairs] == ["agrees", "disagrees", "not testable"]
+
+
+def test_text_of_others_is_escaped(results, registry):
+    assert "&lt;no&gt; &amp; nothing" in tables.verdict_table(results.verdicts, registry).html
+    issue = Issue(Severity.ERROR, "<script>alert(1)</script>", "x")
+    assert "<script>" not in tables.issues_table([issue]).html
+
+
+@pytest.mark.parametrize("severity", list(Severity))
+def test_issues_are_listed_with_their_remedy(severity):
+    html = tables.issues_table([Issue(severity, "sub-07", "no gradients.", "Add them.")]).html
+    assert "Add them." in html
+    assert str(severity) in html
+
+
+def test_quality_that_was_not_measured_is_a_dash():
+    quality = pd.DataFrame({"participant_id": ["001", "002"], "snr": [None, 30.0]})
+    assert "–" in _text(tables.quality_table(quality).html)
+
+
+def test_empty_results_make_empty_tables(registry):
+    assert "Nothing was found" in tables.issues_table([]).summary
+    for made in (tables.group_comparison_table((), registry), tables.correlation_table((), registry)):
+        assert made.data.empty
+
+
+def test_undefined_numbers_are_dashes(registry, results):
+    nan = replace(results.correlations[0], r=np.nan, p=np.nan)
+    assert "–" in _text(tables.correlation_table([nan], registry).html)

@@ -1,0 +1,373 @@
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dtimuscle.dwi import GradientTable
+from dtimuscle.errors import DatasetError, DtiMuscleError, GradientError, ImageError, LabelError
+from dtimuscle.muscles import Muscle, MuscleRegistry, Side
+from dtimuscle.store import files
+from dtimuscle.store.images import (
+    label_files,
+    read_dwi,
+    read_gradients,
+    read_image,
+    read_labels,
+    write_gradients,
+    write_image,
+    write_label_table,
+)
+
+REGISTRY = MuscleRegistry((Muscle("gracilis", "Gracilis", 7151, 7152, ("GRA",)),))
+AFFINE = np.diag([2.5, 2.5, 5.0, 1.0])
+BVALS = "0 500 500\n"
+BVECS = "0 1 0\n0 0 0.6\n0 0 0.8\n"
+
+
+def refusal(kind: type[DtiMuscleError], path, function, *args, **kwargs) -> str:
+    with pytest.raises(kind) as caught:
+        function(*args, **kwargs)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
+
+
+# Images
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+def test_values_of_any_type_are_read_as_float32(tmp_path, dtype, name):
+    values = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    nib.save(nib.Nifti1Image(values, AFFINE), tmp_path / name)
+    data, affine = read_image(tmp_path / name)
+    assert data.dtype == np.float32
+    np.testing.assert_array_equal(data, values)
+    np.testing.assert_array_equal(affine, AFFINE)
+
+
+def test_the_scaling_of_an_image_is_applied(tmp_path):
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), AFFINE)
+    image.header.set_slope_inter(0.5, -10)
+    nib.save(image, tmp_path / "scaled.nii.gz")
+    # nibabel stores raw = (value - inter) / slope, so the file's own header is checked as well.
+    assert nib.load(tmp_path / "scaled.nii.gz").dataobj.slope == 0.5
+    raw = np.asanyarray(nib.load(tmp_path / "scaled.nii.gz").dataobj.get_unscaled())
+    data, _ = read_image(tmp_path / "scaled.nii.gz")
+    np.testing.assert_allclose(data, raw * 0.5 - 10)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32])
+def test_an_image_is_written_with_the_type_of_its_data(tmp_path, dtype):
+    values = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    write_image(tmp_path / "image.nii.gz", values, AFFINE)
+    image = nib.load(tmp_path / "image.nii.gz")
+    assert image.get_data_dtype() == dtype
+    assert image.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), values)
+    np.testing.assert_array_equal(image.affine, AFFINE)
+
+
+def test_truth_values_are_written_as_zero_and_one(tmp_path):
+    write_image(tmp_path / "mask.nii.gz", np.array([[[True, False]]]), AFFINE)
+    assert np.asanyarray(nib.load(tmp_path / "mask.nii.gz").dataobj).tolist() == [[[1, 0]]]
+
+
+def test_nan_survives_saving(tmp_path):
+    write_image(tmp_path / "map.nii.gz", np.array([[[np.nan, 1.5]]], dtype=np.float32), AFFINE)
+    data, _ = read_image(tmp_path / "map.nii.gz")
+    np.testing.assert_array_equal(data, [[[np.nan, 1.5]]])
+
+
+def test_equal_images_are_equal_bytes(tmp_path):
+    values = np.random.default_rng(1).normal(size=(8, 8, 8)).astype(np.float32)
+    write_image(tmp_path / "a.nii.gz", values, AFFINE)
+    write_image(tmp_path / "b.nii.gz", values.copy(), AFFINE)
+    content = (tmp_path / "a.nii.gz").read_bytes()
+    assert content == (tmp_path / "b.nii.gz").read_bytes()
+    assert content[4:8] == b"\0\0\0\0"  # RFC 1952: no modification time
+
+
+def test_a_write_that_fails_leaves_the_old_image_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "image.nii.gz"
+    write_image(path, np.zeros((2, 2, 2), np.float32), AFFINE)
+    before = path.read_bytes()
+
+    def fill_the_disk(self, content):
+        with self.open("wb") as stream:
+            stream.write(content[:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_image(path, np.ones((2, 2, 2), np.float32), AFFINE)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["image.nii.gz"]
+
+
+def test_a_missing_image_is_named(tmp_path):
+    path = tmp_path / "sub-01_dwi.nii.gz"
+    assert "there is no such file" in refusal(DatasetError, path, read_image, path)
+
+
+def _plain(tmp_path):
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).random((9, 9, 9)), AFFINE), tmp_path / "good.nii")
+    return (tmp_path / "good.nii").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("cut.nii", lambda plain: plain[: len(plain) // 2]),
+        ("header_only.nii", lambda plain: plain[:200]),
+        ("cut.nii.gz", lambda plain: gzip.compress(plain)[: len(plain) // 2]),
+        ("cut_short.nii.gz", lambda plain: gzip.compress(plain)[:-4]),
+        ("flipped.nii.gz", lambda plain: _flipped(gzip.compress(plain))),
+        ("not_gzip.nii.gz", lambda plain: plain),
+        ("text.nii", lambda plain: b"hello world"),
+        ("empty.nii", lambda plain: b""),
+        ("empty.nii.gz", lambda plain: b""),
+        ("annex.nii.gz", lambda plain: b"/annex/objects/MD5E-s1--d41d8cd9.nii.gz\n"),
+    ],
+)
+def test_a_damaged_image_is_named_in_one_line(tmp_path, name, damage):
+    path = tmp_path / name
+    path.write_bytes(damage(_plain(tmp_path)))
+    assert "cannot be read as an image" in refusal(DatasetError, path, read_image, path)
+
+
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 50]) + content[middle + 50 :]
+
+
+def test_an_image_of_colours_is_refused(tmp_path):
+    colours = np.zeros((2, 2, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, AFFINE), tmp_path / "rgb.nii.gz")
+    assert "one real number for each voxel" in refusal(
+        ImageError, tmp_path / "rgb.nii.gz", read_image, tmp_path / "rgb.nii.gz"
+    )
+
+
+def test_a_complex_image_does_not_lose_its_phase_in_silence(tmp_path):
+    path = tmp_path / "complex.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), 1 + 1j, np.complex64), AFFINE), path)
+    assert "holds complex64 values" in refusal(ImageError, path, read_image, path)
+
+
+def test_a_nifti_2_image_is_read(tmp_path):
+    nib.save(nib.Nifti2Image(np.arange(8, dtype=np.float32).reshape(2, 2, 2), AFFINE), tmp_path / "two.nii.gz")
+    data, affine = read_image(tmp_path / "two.nii.gz")
+    assert data.ravel().tolist() == list(range(8))
+    np.testing.assert_array_equal(affine, AFFINE)
+
+
+def test_an_affine_that_places_nothing_is_refused(tmp_path):
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), None)
+    image.header["sform_code"] = 1
+    image.header["srow_x"], image.header["srow_y"], image.header["srow_z"] = (1, 0, 0, 0), (1, 0, 0, 0), (0, 0, 1, 0)
+    path = tmp_path / "flat.nii"
+    path.write_bytes(image.header.binaryblock + b"\0\0\0\0" + np.zeros(8, np.float32).tobytes())
+    message = refusal(DtiMuscleError, path, read_image, path)
+    assert "does not place voxels in space" in message
+
+
+# Gradients
+
+
+def gradients_from(tmp_path, bvals=BVALS, bvecs=BVECS, *, n_volumes=3, b0_threshold=20.0, affine=AFFINE):
+    bval, bvec = tmp_path / "x.bval", tmp_path / "x.bvec"
+    for path, content in ((bval, bvals), (bvec, bvecs)):
+        if content is not None:
+            path.write_text(content)
+    return read_gradients(bval, bvec, affine, n_volumes=n_volumes, b0_threshold=b0_threshold)
+
+
+def test_directions_in_rows_are_read_in_fsls_convention(tmp_path):
+    gradients = gradients_from(tmp_path)
+    assert gradients.bvals.tolist() == [0, 500, 500]
+    # The determinant is positive: FSL's first component is mirrored.
+    np.testing.assert_allclose(gradients.directions, [[0, 0, 0], [-1, 0, 0], [0, 0.6, 0.8]], atol=1e-12)
+
+
+@pytest.mark.parametrize("separator", [" ", "  ", "\t", ",", ", "])
+def test_directions_in_columns_and_other_separators_mean_the_same(tmp_path, separator):
+    columns = "\n".join(separator.join(row) for row in (["0", "0", "0"], ["1", "0", "0"], ["0", "0.6", "0.8"])) + "\n"
+    four = columns + separator.join(["0", "1", "0"]) + "\n"
+    gradients = gradients_from(tmp_path, "0\n500\n500\n500\n", four, n_volumes=4)
+    np.testing.assert_allclose(gradients.directions[:3], gradients_from(tmp_path).directions, atol=1e-12)
+
+
+def test_a_direction_may_be_missing_where_there_is_no_weighting(tmp_path):
+    gradients = gradients_from(tmp_path, bvecs="nan 1 0\nnan 0 0.6\nnan 0 0.8\n")
+    assert gradients.directions[0].tolist() == [0, 0, 0]
+
+
+def test_a_direction_at_a_b_value_that_counts_as_zero_is_kept_for_the_fit(tmp_path):
+    gradients = gradients_from(tmp_path, "15 500 500", "0.6 1 0\n0.8 0 0.6\n0 0 0.8\n")
+    assert gradients.bvals[0] == 15
+    assert gradients.is_b0[0]
+    np.testing.assert_allclose(gradients.directions[0], [-0.6, 0.8, 0])
+
+
+def test_rounding_in_written_directions_is_taken_out(tmp_path):
+    gradients = gradients_from(tmp_path, bvecs="0 0.995 0\n0 0 0.6\n0 0 0.8\n")
+    np.testing.assert_allclose(np.linalg.norm(gradients.directions[1:], axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "message"),
+    [
+        ({"bvals": None}, "x.bval", "there is no such file"),
+        ({"bvecs": None}, "x.bvec", "there is no such file"),
+        ({"bvals": "0 500"}, "x.bval", "2 b-values for 3 volumes"),
+        ({"bvals": "0 500 500 500"}, "x.bval", "4 b-values for 3 volumes"),
+        ({"bvals": ""}, "x.bval", "holds no numbers"),
+        ({"bvals": "0 500 many"}, "x.bval", "not a table of numbers"),
+        ({"bvals": "0 0.5 0.5"}, "x.bval", "(500, not 0.5)"),
+        ({"bvals": "0 0.5 0.5", "b0_threshold": 0.0}, "x.bval", "(500, not 0.5)"),
+        ({"bvals": "0 nan 500"}, "x.bval", "negative or not a number"),
+        ({"bvals": "0 -500 500"}, "x.bval", "negative or not a number"),
+        ({"bvecs": "0 1\n0 0\n0 0\n"}, "x.bvec", "2 × 3 numbers; 3 volumes need three rows of 3"),
+        ({"bvecs": "0 1 0\n0 0 0.6\n"}, "x.bvec", "2 × 3 numbers; 3 volumes need three rows of 3"),
+        ({"bvecs": "0 1 0\n0 0\n0 0 1\n"}, "x.bvec", "rows of different length"),
+        ({"bvecs": ""}, "x.bvec", "holds no numbers"),
+        ({"bvecs": "0 0 0\n0 0 0.6\n0 0 0.8\n"}, "x.bvec", "the direction of volume 1 (b = 500) has length 0"),
+        ({"bvecs": "0 0.5 0\n0 0 0.6\n0 0 0.8\n"}, "x.bvec", "has length 0.5, not 1"),
+        ({"bvecs": "0 nan 0\n0 0 0.6\n0 0 0.8\n"}, "x.bvec", "has length nan, not 1"),
+    ],
+)
+def test_gradients_that_do_not_fit_are_refused_with_the_file_at_fault(tmp_path, changes, named, message):
+    assert message in refusal(DtiMuscleError, tmp_path / named, gradients_from, tmp_path, **changes)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_gradients_survive_saving_on_both_storage_orders(tmp_path, sign):
+    affine = np.diag([sign * 2.5, 2.5, 5.0, 1.0])
+    directions = np.array([[0, 0, 0], [2 / 3, -1 / 3, 2 / 3], [0, 1, 0]])
+    before = GradientTable(np.array([0, 499.875, 500]), directions)
+    write_gradients(tmp_path / "x.bval", tmp_path / "x.bvec", before, affine)
+    after = gradients_from(tmp_path, None, None, affine=affine)
+    assert after.bvals.tolist() == before.bvals.tolist()
+    np.testing.assert_allclose(after.directions, before.directions, atol=1e-9)
+
+
+def test_gradients_are_written_as_one_row_and_three_rows_without_negative_zeros(tmp_path):
+    directions = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]])
+    write_gradients(
+        tmp_path / "x.bval", tmp_path / "x.bvec", GradientTable(np.array([0, 500, 500.5]), directions), AFFINE
+    )
+    assert (tmp_path / "x.bval").read_text() == "0 500 500.5\n"
+    assert (tmp_path / "x.bvec").read_text() == "0 -1 0\n0 0 1\n0 0 0\n"
+
+
+# Series
+
+
+def series_files(tmp_path, shape=(2, 2, 2, 3), bvals=BVALS, bvecs=BVECS):
+    write_image(tmp_path / "x.nii.gz", np.ones(shape, np.int16), AFFINE)
+    (tmp_path / "x.bval").write_text(bvals)
+    (tmp_path / "x.bvec").write_text(bvecs)
+    return tmp_path / "x.nii.gz", tmp_path / "x.bval", tmp_path / "x.bvec"
+
+
+def test_a_series_is_read_with_its_gradients_and_threshold(tmp_path):
+    series = read_dwi(*series_files(tmp_path, bvals="15 500 500"), b0_threshold=15.0)
+    assert series.signal.shape == (2, 2, 2, 3)
+    assert series.gradients.is_b0.tolist() == [True, False, False]
+
+
+def test_a_three_dimensional_image_is_refused_by_name(tmp_path):
+    paths = series_files(tmp_path, shape=(2, 2, 2))
+    assert "this image has 3" in refusal(ImageError, paths[0], read_dwi, *paths, b0_threshold=20.0)
+
+
+def test_b_values_of_another_series_are_refused_by_name(tmp_path):
+    paths = series_files(tmp_path, shape=(2, 2, 2, 5))
+    assert "3 b-values for 5 volumes" in refusal(GradientError, paths[1], read_dwi, *paths, b0_threshold=20.0)
+
+
+# Labels
+
+
+def label_image(tmp_path, values, table: str | None = None, dtype=np.int16):
+    path = tmp_path / "sub-01_dseg.nii.gz"
+    write_image(path, np.asarray(values, dtype=dtype), AFFINE)
+    if table is not None:
+        (tmp_path / "sub-01_dseg.tsv").write_text(table)
+    return path
+
+
+def test_labels_above_255_survive_saving(tmp_path):
+    labels, issues = read_labels(label_image(tmp_path, [[[0, 7151, 7152]]]), REGISTRY)
+    assert labels.values.tolist() == [[[0, 7151, 7152]]]
+    assert np.issubdtype(labels.values.dtype, np.integer)
+    assert labels.present == {7151: ("gracilis", Side.LEFT), 7152: ("gracilis", Side.RIGHT)}
+    assert issues == ()
+
+
+def test_labels_with_a_fourth_axis_of_length_one_are_three_dimensional(tmp_path):
+    labels, _ = read_labels(label_image(tmp_path, np.full((2, 2, 2, 1), 7151)), REGISTRY)
+    assert labels.values.shape == (2, 2, 2)
+
+
+def test_labels_with_more_volumes_are_refused(tmp_path):
+    path = label_image(tmp_path, np.full((2, 2, 2, 2), 7151))
+    assert "has 4" in refusal(ImageError, path, read_labels, path, REGISTRY)
+
+
+def test_whole_numbers_stored_as_floats_are_labels(tmp_path):
+    labels, _ = read_labels(label_image(tmp_path, [[[0, 7151.0]]], dtype=np.float64), REGISTRY)
+    assert labels.values.tolist() == [[[0, 7151]]]
+
+
+@pytest.mark.parametrize("value", [7150.5, np.nan])
+def test_interpolated_labels_are_refused(tmp_path, value):
+    path = label_image(tmp_path, [[[0, 7151, value]]], dtype=np.float32)
+    message = refusal(LabelError, path, read_labels, path, REGISTRY)
+    assert f"holds {value:g}, which is no label" in message
+
+
+def test_a_look_up_table_decides_what_values_mean(tmp_path):
+    table = "index\tname\tcolor\n0\tbackground\tx\n1\tGRA L\tx\n2\tgracilis right\tx\n3\tGracilis\tx\n"
+    labels, issues = read_labels(label_image(tmp_path, [[[1, 2]]], table), REGISTRY)
+    assert labels.meaning == {1: ("gracilis", Side.LEFT), 2: ("gracilis", Side.RIGHT), 3: ("gracilis", Side.BOTH)}
+    assert issues == ()
+
+
+def test_an_unknown_name_in_the_table_is_an_issue_not_an_end(tmp_path):
+    labels, issues = read_labels(label_image(tmp_path, [[[1]]], "index\tname\n1\tgracilis_left\n2\tfemur\n"), REGISTRY)
+    assert set(labels.meaning) == {1}
+    assert [issue.where for issue in issues] == ["sub-01_dseg.tsv, index 2"]
+    assert "'femur' is no muscle of the registry" in issues[0].what
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("value\tname\n1\tgracilis\n", "needs the columns index and name; it has value, name."),
+        ("index\tname\none\tgracilis\n", "index 'one' is not a whole number"),
+        ("index\tname\n1\tgracilis_left\n1\tgracilis_right\n", "index 1 stands twice"),
+    ],
+)
+def test_a_look_up_table_that_cannot_be_used_is_named(tmp_path, table, message):
+    path = label_image(tmp_path, [[[1]]], table)
+    assert message in refusal(LabelError, tmp_path / "sub-01_dseg.tsv", read_labels, path, REGISTRY)
+
+
+def test_a_look_up_table_gives_back_the_meaning_it_was_written_from(tmp_path, labels):
+    path = label_image(tmp_path, labels.values)
+    write_label_table(tmp_path / "sub-01_dseg.tsv", labels)
+    again, issues = read_labels(path, REGISTRY)
+    assert again.meaning == labels.meaning
+    assert issues == ()
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_the_files_of_a_label_image_include_its_table_where_there_is_one(tmp_path, suffix):
+    image = tmp_path / f"sub-01_dseg{suffix}"
+    assert label_files(image) == (image,)
+    files.write_text(tmp_path / "sub-01_dseg.tsv", "index\tname\n")
+    assert label_files(image) == (image, tmp_path / "sub-01_dseg.tsv")
