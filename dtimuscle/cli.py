@@ -15,7 +15,7 @@ from rich.table import Table
 
 from dtimuscle import __version__
 from dtimuscle.errors import DtiMuscleError
-from dtimuscle.issues import Issue, Severity
+from dtimuscle.issues import Issue, Severity, in_short
 
 app = typer.Typer(
     add_completion=False,
@@ -104,7 +104,7 @@ def validate(
     settings: Settings = None,
     debug: Debug = False,
 ) -> None:
-    """Say in plain words what a BIDS dataset offers to the study and what it lacks."""
+    """Say what a BIDS dataset offers and what it lacks."""
     with _plainly(debug):
         from dtimuscle.running.validation import validate_dataset
         from dtimuscle.settings import parse_assignment
@@ -148,7 +148,7 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Folder for the results; named after the series by default.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Fit the tensor to one series outside BIDS: maps and, with labels, the ROI table."""
+    """Fit the tensor to one series outside BIDS."""
     with _plainly(debug):
         from dtimuscle.running.single import SeriesFiles, default_folder, fit_series
         from dtimuscle.settings import parse_assignment
@@ -179,7 +179,7 @@ def _plainly(debug: bool) -> Iterator[None]:
 
 def _show_issues(issues: tuple[Issue, ...]) -> None:
     colours = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
-    for issue in sorted(issues, key=lambda issue: list(Severity).index(issue.severity), reverse=True):
+    for issue in in_short(issues):
         complaints.print(f"[{colours[issue.severity]}]{issue.severity}:[/] {_escaped(str(issue))}", soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
 """What degrades a result is kept in the result and shown on its page."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 
@@ -66,18 +66,24 @@ class Issue:
         return cls(Severity(record["severity"]), record["where"], record["what"], record["remedy"])
 
 
-def worst(issues: Iterable[Issue]) -> Severity | None:
-    """Return the gravest severity among issues, or None when there are none.
+def in_short(issues: Iterable[Issue]) -> list[Issue]:
+    """Say once what many share, gravest first, so that a hundred equal warnings don't hide a single error.
 
     Parameters
     ----------
     issues : iterable of Issue
-        Any number of them.
+        In the order in which they arose.
 
     Returns
     -------
-    Severity or None
-        The gravest, or None.
+    list of Issue
+        One for each severity, finding and remedy; `where` counts the others.
     """
-    order = list(Severity)
-    return max((issue.severity for issue in issues), key=order.index, default=None)
+    groups: dict[tuple[str, str, str], list[Issue]] = {}
+    for issue in issues:
+        groups.setdefault((issue.severity, issue.what, issue.remedy), []).append(issue)
+    said = [
+        group[0] if len(group) == 1 else replace(group[0], where=f"{group[0].where} and {len(group) - 1} more")
+        for group in groups.values()
+    ]
+    return sorted(said, key=lambda issue: -list(Severity).index(issue.severity))

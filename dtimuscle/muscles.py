@@ -99,7 +99,13 @@ class MuscleRegistry:
         return tuple(muscle.name for muscle in self.muscles)
 
     def title(self, name: str) -> str:
-        """Return the printed name of a muscle; a name outside the registry is printed as it is."""
+        """Return the printed name of a muscle.
+
+        Parameters
+        ----------
+        name : str
+            Canonical name; one outside the registry is printed as it is.
+        """
         return self[name].title if name in self.names else name.replace("_", " ").capitalize()
 
     def resolve(self, text: str) -> tuple[str, Side]:
@@ -178,7 +184,15 @@ class MuscleLabels:
         return tuple(int(v) for v in np.unique(self.values) if v != 0 and int(v) not in self.meaning)
 
     def where(self, muscle: str, side: Side) -> NDArray[np.bool_]:
-        """Voxels of one muscle; both sides when `side` is `Side.BOTH`."""
+        """Return which voxels belong to one muscle.
+
+        Parameters
+        ----------
+        muscle : str
+            Canonical name.
+        side : Side
+            Left, right, or both.
+        """
         wanted = [v for v, (name, s) in self.meaning.items() if name == muscle and side in (s, Side.BOTH)]
         return np.isin(self.values, wanted)
 

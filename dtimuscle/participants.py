@@ -34,10 +34,9 @@ def check_participants(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     if "participant_id" not in table.columns:
         raise ParticipantsError(f"{source}: there is no column participant_id.")
     checked = table.copy()
-    if checked["participant_id"].isna().any():
-        row = int(checked["participant_id"].isna().to_numpy().argmax())
-        raise ParticipantsError(f"{source}: row {row + 1} has no participant_id.")
-    checked["participant_id"] = checked["participant_id"].astype(str)
+    for row, name in enumerate(checked["participant_id"], start=1):
+        if not isinstance(name, str) or not name.strip():
+            raise ParticipantsError(f"{source}: row {row} has the participant_id {name!r}; text is needed.")
     twice = checked.loc[checked["participant_id"].duplicated(), "participant_id"]
     if len(twice):
         raise ParticipantsError(f"{source}: {twice.iloc[0]} stands twice. Keep one row for each participant.")

@@ -182,8 +182,11 @@ class Study(Section):
             If a name is unknown (with the nearest known one), a type is wrong or a value is out of range.
         """
         try:
-            # JSON mode lets YAML lists become tuples while text never becomes a number.
-            return cls.model_validate_json(json.dumps(values))
+            # JSON mode lets YAML lists become tuples while text never becomes a number. A section with nothing under
+            # it is empty in YAML.
+            sections = set(leaf_sections().values())
+            filled = {name: {} if value is None and name in sections else value for name, value in values.items()}
+            return cls.model_validate_json(json.dumps(filled))
         except (ValidationError, TypeError) as error:
             raise SettingsError(f"{source}: {_explain(error)}") from error
 

@@ -4,11 +4,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import settings
 
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.muscles import MuscleLabels, Side
-from dtimuscle.store import bids
+from dtimuscle.store import bids, places
 
 # Examples are not remembered in the tree, and a busy machine fails no test.
 settings.register_profile("dtimuscle", database=None, deadline=None)
@@ -73,3 +74,24 @@ class DatasetFactory:
 def make_dataset(tmp_path: Path, series: DwiSeries, labels: MuscleLabels) -> DatasetFactory:
     """Return a function that writes a small BIDS dataset into the test's own folder."""
     return DatasetFactory(tmp_path / "dataset", series, labels)
+
+
+# What the kit's own protocol becomes where a test needs a whole simulated cohort.
+COARSE = {
+    "name": "coarse",
+    "voxel_mm": [6.25, 6.25, 10.0],
+    "matrix": [64, 32, 4],
+    "n_b0": 1,
+    "n_directions": 7,
+}
+
+
+@pytest.fixture(scope="session")
+def coarse_protocol(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of a protocol like the kit's own with voxels so large that a patient is made in a moment."""
+    protocol = yaml.safe_load((places.protocols_folder() / "thigh_3t.yaml").read_text(encoding="utf-8"))
+    for name, value in COARSE.items():
+        protocol[name] = {**protocol[name], "value": value} if isinstance(protocol[name], dict) else value
+    path = tmp_path_factory.mktemp("protocol") / "coarse.yaml"
+    path.write_text(yaml.safe_dump(protocol), encoding="utf-8")
+    return str(path)

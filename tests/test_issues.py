@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dtimuscle.issues import Issue, Severity, worst
+from dtimuscle.issues import Issue, Severity, in_short
 
 NOTE, WARNING, ERROR = (Issue(severity, "sub-01", "is odd.", "Look.") for severity in Severity)
 
@@ -26,13 +26,20 @@ def test_an_unknown_severity_is_refused():
         Issue.from_dict({**WARNING.to_dict(), "severity": "fatal"})
 
 
-def test_the_gravest_severity_wins_whatever_the_order():
-    assert worst([NOTE, ERROR, WARNING]) is Severity.ERROR
-    assert worst([WARNING, NOTE]) is Severity.WARNING
+def test_in_short_the_gravest_come_first():
+    assert [issue.severity for issue in in_short([NOTE, ERROR, WARNING])] == ["error", "warning", "note"]
 
 
-def test_without_issues_nothing_is_grave():
-    assert worst([]) is None
+def test_in_short_what_many_share_is_said_once():
+    same = [dataclasses.replace(WARNING, where=f"sub-{number:02d}") for number in range(1, 4)]
+    (said,) = in_short(same)
+    assert said.where == "sub-01 and 2 more"
+    assert said.what == WARNING.what
+
+
+def test_in_short_different_findings_stay_apart():
+    other = dataclasses.replace(WARNING, what="is even.")
+    assert in_short([WARNING, other]) == [WARNING, other]
 
 
 def test_equal_issues_count_once_in_a_set():

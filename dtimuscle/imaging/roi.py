@@ -78,7 +78,9 @@ def measure_muscles(
 
     Fat and fascia at the rim of a muscle change its values, so each side's label is eroded first. Two
     routes lead to a value: `voxelwise` summarises the maps over the voxels, `mean_signal` fits one tensor
-    to the mean signal of the same voxels, which noise biases far less. Voxels without a usable fit are
+    to the mean signal of the same voxels, which noise biases far less. The fibres of the two sides run in
+    mirrored directions, so pooled `mean_signal` is the mean of the sides' values, weighted by their voxels,
+    and never the tensor of their common signal. Voxels without a usable fit are
     counted and left out of both; voxels with an eigenvalue below zero stay in.
 
     Parameters
@@ -125,18 +127,17 @@ def measure_muscles(
             "Give a look-up table beside the label image, or use MuscleMap codes."
         )
     regions = list(_regions(labels, np.isfinite(maps.fa), erosion_mm=erosion_mm))
-    # A region that is too small has no voxels and a mean signal of NaN, and so no values.
-    voxels = [region.kept if region.n_kept >= min_voxels else np.zeros_like(region.kept) for region in regions]
-    means = np.array([_mean_signal(series.signal[where]) for where in voxels])
-    mean_signal_fit = fit_signals(means, series.gradients, estimator=estimator).scalars
+    mean_values = _mean_signal_values(regions, series, estimator)
     rows = []
-    for i, region in enumerate(regions):
+    for region, mean_value in zip(regions, mean_values, strict=True):
+        is_enough = region.n_kept >= min_voxels
+        voxels = region.kept if is_enough else np.zeros_like(region.kept)
         who = {"participant_id": participant_id, "session": session, "is_simulated": is_simulated}
         who |= {"muscle": region.muscle, "side": str(region.side)}
         for parameter, volume in maps.scalars.items():
             row = who | {"parameter": parameter, "unit": roi_table.UNITS[parameter]} | region.counts
-            rows.append(row | {"route": "voxelwise"} | _summary(volume[voxels[i]]))
-            value = float(mean_signal_fit[parameter][i])
+            rows.append(row | {"route": "voxelwise"} | _summary(volume[voxels]))
+            value = mean_value[parameter] if is_enough else np.nan
             rows.append(row | {"route": "mean_signal"} | _summary(np.array([])) | {"mean": value})
     table = pd.DataFrame(rows, columns=list(roi_table.COLUMNS))
     issues = _unknown(labels, participant_id) + _too_small(regions, participant_id, min_voxels)
@@ -214,6 +215,26 @@ def _regions(labels: MuscleLabels, is_usable: Bools, *, erosion_mm: float) -> It
             np.any([part.eroded for part in parts], axis=0),
             np.any([part.kept for part in parts], axis=0),
         )
+
+
+def _mean_signal_values(regions: list[_Region], series: DwiSeries, estimator: str) -> list[dict[str, float]]:
+    """Fit the mean signal of each region; both sides together are the mean of the two, weighted by their voxels."""
+    means = np.array([_mean_signal(series.signal[region.kept]) for region in regions])
+    scalars = fit_signals(means, series.gradients, estimator=estimator).scalars
+    values = [{name: float(fitted[i]) for name, fitted in scalars.items()} for i in range(len(regions))]
+    for i, region in enumerate(regions):
+        sides = [
+            j
+            for j, other in enumerate(regions)
+            if region.side is Side.BOTH
+            and other.muscle == region.muscle
+            and other.side is not Side.BOTH
+            and other.n_kept
+        ]
+        if len(sides) > 1:
+            weights = [regions[j].n_kept for j in sides]
+            values[i] = {name: float(np.average([values[j][name] for j in sides], weights=weights)) for name in scalars}
+    return values
 
 
 def _mean_signal(signals: Floats) -> Floats:

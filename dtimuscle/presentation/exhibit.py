@@ -1,10 +1,12 @@
 """An exhibit: one table or figure with the data behind it and the words that go with it."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any, Literal, Self
 
 import pandas as pd
+
+from dtimuscle.presentation.style import stamp_png, stamp_svg
 
 Kind = Literal["table", "figure"]
 
@@ -142,6 +144,24 @@ class Exhibit:
         if self.kind == "figure":
             title = f'<p class="exhibit-title" style="font-weight:600;margin:0 0 .4rem">{escape(self.title)}</p>'
         return f'<figure class="exhibit" style="margin:1rem 0">{title}{self.body}{caption}</figure>'
+
+    def stamped(self, words: str) -> "Exhibit":
+        """Write words below a figure, for when it leaves its page.
+
+        Parameters
+        ----------
+        words : str
+            Such as "Simulated data, not patients".
+
+        Returns
+        -------
+        Exhibit
+            A figure with the words in its drawings and its alt text; a table as it was.
+        """
+        if self.kind == "table":
+            return self
+        alt, svg, png = f"{self.alt} {words}.", stamp_svg(self.svg, words), stamp_png(self.png, words)
+        return replace(self, alt=alt, svg=svg, png=png)
 
     def card(self, *, notebook: str, page: str, csv: str, svg: str = "", png: str = "") -> ExhibitCard:
         """Make the entry that stands for this exhibit in lists.

@@ -6,11 +6,14 @@ sequence instead of random jitter: the same data give the same drawing.
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
@@ -54,11 +57,19 @@ Numbers = NDArray[np.floating] | NDArray[np.integer]
 _ROW = 0.42
 
 # Distance of a group's lane from the middle of its row, in rows.
-_LANE = 0.19
+_LANES = {"poor": -0.19, "good": 0.19}
+
+# How a patient looks. Clipping would cost each point of an SVG a group of its own.
+_POINTS: dict[str, Any] = {
+    "palette": GROUP_COLOURS, "s": 7, "alpha": 0.5, "linewidth": 0, "legend": False, "clip_on": False,
+}  # fmt: skip
 
 # FA and MD (10⁻³ mm²/s) at the bright end of the maps: muscle lies near 0.25 and 1.5, free water at 3.0.
 _FA_WINDOW = (0.0, 0.5)
 _MD_WINDOW = (0.0, 2.5)
+
+# Part of the brightest signal (0 to 1) above which a voxel surely belongs to the body; the rest is cut off.
+_BODY = 0.1
 
 # Direction colours are brightened by FA up to this value, which healthy muscle rarely exceeds.
 _FULL_COLOUR_FA = 0.4
@@ -121,23 +132,29 @@ def before_after_figure(
         Three pictures; the data are mean and spread of each.
     """
     difference = after - before
-    top = float(np.nanpercentile(before, 99.5))
-    spread = float(np.nanpercentile(np.abs(difference), 99)) or 1.0
+    top = float(np.nanpercentile(before, 99.5)) or 1.0
+    spread = float(np.nanpercentile(np.abs(difference), 99)) or top
+    share = 100 * spread / top
+    box = _bounding_box(before > _BODY * top)
+    height = 0.92 * WIDE / 3 * before[box].shape[0] / before[box].shape[1]
     with drawing():
-        figure = Figure(figsize=(WIDE, 0.4 + WIDE / 3 * before.shape[0] / before.shape[1]), layout="constrained")
-        axes = figure.subplots(1, 3)
-        for ax, image, heading in zip(axes, (before, after, difference), (*titles, "Difference"), strict=True):
-            is_difference = heading == "Difference"
-            low, high, colours = (-spread, spread, "RdBu_r") if is_difference else (0.0, top, "gray")
-            ax.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-            _picture(ax, heading, ink=INK if is_difference else PAPER)
+        figure = Figure(figsize=(WIDE, 0.75 + height), layout="constrained")
+        axes, keys = figure.subplots(2, 3, height_ratios=[1, 0.045])
+        for ax, key, image, heading in zip(axes, keys, (before, after), titles, strict=False):
+            ax.imshow(image[box], cmap="gray", vmin=0.0, vmax=top, interpolation="nearest")
+            _picture(ax, heading, ink=PAPER)
+            key.set_axis_off()
+        percent = 100 / top * difference[box]
+        shown = axes[2].imshow(percent, cmap="RdBu_r", vmin=-share, vmax=share, interpolation="nearest")
+        _picture(axes[2], "Difference", ink=INK)
+        _colour_bar(figure, shown, keys[2], n_ticks=4)
+        keys[2].set_xlabel("% of the brightest signal", fontsize=8)
         data = pd.DataFrame(
             [
                 {"image": heading, "mean": float(np.nanmean(image)), "sd": float(np.nanstd(image))}
                 for image, heading in zip((before, after, difference), (*titles, "Difference"), strict=True)
             ]
         )
-        share = 100 * spread / top if top else float("nan")
         alt = (
             f"Three pictures of one slice: {titles[0].lower()}, {titles[1].lower()}, and their difference, which "
             "reaches "
@@ -160,6 +177,7 @@ def tensor_maps_figure(
     *,
     position: float = 0.5,
     what: str = "",
+    title: str = "Tensor maps",
     name: str = "tensor_maps",
 ) -> Exhibit:
     """Show FA, ADC and fibre direction in one slice, with the outlines of the muscles.
@@ -174,6 +192,8 @@ def tensor_maps_figure(
         Place of the slice, from 0 (feet) to 1 (head).
     what : str, default=""
         Participant, for the summary.
+    title : str, default="Tensor maps"
+        Heading.
     name : str, default="tensor_maps"
         Identifier of the exhibit.
 
@@ -203,9 +223,7 @@ def tensor_maps_figure(
             shown = ax.imshow(
                 image[box], cmap=colours, vmin=window[0], vmax=window[1], aspect=aspect, interpolation="nearest"
             )
-            bar = figure.colorbar(shown, cax=key, orientation="horizontal", ticks=MaxNLocator(5))
-            bar.outline.set_visible(False)
-            key.tick_params(length=2, labelsize=8)
+            _colour_bar(figure, shown, key, n_ticks=5)
             _picture(ax, label)
         axes[2].imshow(colour[box], aspect=aspect, interpolation="nearest")
         _picture(axes[2], "Fibre direction")
@@ -229,7 +247,7 @@ def tensor_maps_figure(
             "from below (the patient's right is on the left). Colour says direction, brightness says FA."
             f"{' Lines are the muscle labels.' if labels is not None else ''}"
         )
-        return _exhibit(figure, name, "Tensor maps", summary, data, alt=alt)
+        return _exhibit(figure, name, title, summary, data, alt=alt)
 
 
 def displacement_figure(
@@ -530,9 +548,13 @@ def group_figure(
     with drawing():
         figure = Figure(figsize=(NARROW, 1.25 + _ROW * max(len(shown), 2)), layout="constrained")
         ax = figure.subplots()
-        for position, (item, group, members) in enumerate(values):
-            y = position // 2 + (-_LANE if group == "poor" else _LANE)
-            _group_lane(ax, y, item, group, members * style.scale)
+        data = _patients(values)
+        rows = {item.feature: row for row, item in enumerate(shown)}
+        lanes = data["feature"].map(rows) + data["lane"] + data["spread"]
+        seaborn.scatterplot(x=data["value"] * style.scale, y=lanes, hue=data["group"], ax=ax, **_POINTS)
+        for position, (item, group, _) in enumerate(values):
+            y = position // 2 + _LANES[group]
+            _group_mean(ax, y, item, group)
             if (item.feature, group) in published:
                 mean = published[item.feature, group] * style.scale
                 ax.plot(mean, y, "D", markerfacecolor="none", markeredgecolor=PUBLISHED, markersize=6.5)
@@ -540,16 +562,8 @@ def group_figure(
             _beside_row(ax, row, p_value(item.p))
         _beside_row(ax, -0.75, "P", colour=MUTED)
         _rows(ax, muscles)
-        ax.set_xlabel(style.label)
+        ax.set(xlabel=style.label, ylabel="")
         _group_legend(figure, [(item.poor.n, item.good.n) for item in shown], with_published=has_published)
-        data = pd.DataFrame(
-            [
-                {"participant_id": key, "feature": item.feature, "group": group, "value": value}
-                for item, group, members in values
-                for key, value in members.items()
-            ],
-            columns=["participant_id", "feature", "group", "value"],
-        )
         listed = "; ".join(
             f"{muscle} {fixed(item.poor.mean * style.scale, style.digits)} against "
             f"{fixed(item.good.mean * style.scale, style.digits)}"
@@ -562,6 +576,7 @@ def group_figure(
             f"{' Diamonds are the published means.' if has_published else ''}"
         )
         title = f"{style.title} with poor and good function"
+        data = data.drop(columns=["lane", "spread"])
         return _exhibit(figure, name or f"groups_{parameter}", title, summary, data, alt=alt)
 
 
@@ -590,35 +605,25 @@ def correlation_figure(
     Exhibit
         One panel per feature.
     """
-    n_rows = -(-len(correlations) // 2)
-    records = []
+    n_rows = max(-(-len(correlations) // 2), 1)
+    data = pd.concat(
+        [_graded(features, item.feature) for item in correlations] or [_graded(features)], ignore_index=True
+    )
     with drawing():
-        figure = Figure(figsize=(NARROW, 0.2 + 2.05 * max(n_rows, 1)), layout="constrained")
-        axes = figure.subplots(max(n_rows, 1), 2, squeeze=False).ravel()
+        figure = Figure(figsize=(NARROW, 0.3 + 1.95 * n_rows), layout="constrained")
+        axes = figure.subplots(n_rows, 2, squeeze=False, sharex=True).ravel()
         for ax, item in zip(axes, correlations, strict=False):
             muscle, parameter = split_feature(item.feature)
             style = PARAMETERS[parameter]
-            known = features.values[item.feature].notna() & features.grade.notna()
-            values, grades = features.values.loc[known, item.feature], features.grade[known].astype(float)
-            for grade in sorted(grades.unique()):
-                here = values[grades == grade]
-                is_poor = bool((features.poor[here.index] == True).all())  # noqa: E712 - the column may hold NA
-                colour = GROUP_COLOURS["poor" if is_poor else "good"]
-                ax.plot(
-                    grade + 0.28 * _spread(len(here)),
-                    here * style.scale,
-                    "o",
-                    color=colour,
-                    alpha=0.55,
-                    markersize=2.8,
-                    markeredgewidth=0,
-                )
-                ax.plot([grade - 0.33, grade + 0.33], [here.mean() * style.scale] * 2, color=INK, linewidth=1.6)
-            records += [
-                {"participant_id": key, "feature": item.feature, "lovett_grade": grade, "value": value}
-                for key, value, grade in zip(values.index, values, grades, strict=True)
-            ]
-            ax.set_title(f"{registry.title(muscle)}", pad=20)
+            here = data[data["feature"] == item.feature]
+            grades, values = here["lovett_grade"], here["value"] * style.scale
+            spread = 0.28 * here.groupby("lovett_grade")["value"].transform(lambda within: _spread(len(within)))
+            seaborn.scatterplot(x=grades + spread, y=values, hue=here["group"], ax=ax, **_POINTS)
+            seaborn.pointplot(
+                x=grades, y=values, errorbar=None, native_scale=True, linestyle="none", ax=ax,
+                color=INK, marker="_", markersize=13, markeredgewidth=1.6,
+            )  # fmt: skip
+            ax.set_title(registry.title(muscle), pad=20)
             words = f"r = {fixed(item.r, 2)} ({interval(item.interval, 2)}), n = {item.n}"
             ax.annotate(
                 words,
@@ -629,9 +634,12 @@ def correlation_figure(
                 fontsize=8,
                 color=MUTED,
             )
-            ax.set(xlabel="Lovett grade", ylabel=style.label, xlim=(-0.6, 5.6))
+            ax.set(xlabel="", ylabel=style.label, xlim=(-0.6, 5.6))
             ax.xaxis.set_major_locator(FixedLocator(range(6)))
             ax.yaxis.set_major_locator(MaxNLocator(4))
+        for ax in axes[max(len(correlations) - 2, 0) : len(correlations)]:
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel("Lovett grade")
         for ax in axes[len(correlations) :]:
             ax.set_visible(False)
         listed = "; ".join(f"{feature_title(c.feature, registry)} {fixed(c.r, 2)}" for c in correlations)
@@ -642,7 +650,7 @@ def correlation_figure(
             f"{method}'s with its "
             "interval. Rust is poor function, blue good function."
         )
-        data = pd.DataFrame(records, columns=["participant_id", "feature", "lovett_grade", "value"])
+        data = data.drop(columns="group")
         return _exhibit(figure, name, "Muscle values and the Lovett grade", summary, data, alt=alt)
 
 
@@ -757,6 +765,12 @@ def _picture(ax: Axes, heading: str, *, ink: str = MUTED) -> None:
         ax.text(x, 0.96, letter, transform=ax.transAxes, ha=side, va="top", color=ink, fontsize=8.5, fontweight="bold")
 
 
+def _colour_bar(figure: Figure, shown: AxesImage, ax: Axes, *, n_ticks: int) -> None:
+    bar = figure.colorbar(shown, cax=ax, orientation="horizontal", ticks=MaxNLocator(n_ticks))
+    bar.outline.set_visible(False)
+    ax.tick_params(length=2, labelsize=8)
+
+
 def _outline(ax: Axes, labels: Numbers) -> None:
     for value in np.unique(labels[labels > 0]):
         ax.contour(labels == value, levels=[0.5], colors=[PAPER], linewidths=0.6)
@@ -787,17 +801,50 @@ def _spread(n: int) -> Floats:
     return 2 * ((np.arange(n) * 0.6180339887498949 + 0.5) % 1) - 1
 
 
+def _graded(features: FeatureFrame, feature: str = "") -> pd.DataFrame:
+    """One row per patient who has both the feature and a grade."""
+    values = features.values[feature] if feature else pd.Series(dtype=float)
+    known = values[values.notna() & features.grade.notna().reindex(values.index)]
+    return pd.DataFrame(
+        {
+            "participant_id": known.index,
+            "feature": feature,
+            "lovett_grade": features.grade[known.index].to_numpy(dtype=float),
+            "value": known.to_numpy(dtype=float),
+            "group": np.where(features.poor[known.index].to_numpy(dtype=bool), "poor", "good"),
+        }
+    ).sort_values("group", kind="stable")
+
+
 def _members(features: FeatureFrame, feature: str, group: str) -> pd.Series:
     is_member = (features.poor == (group == "poor")).fillna(False).astype(bool)
     return features.values.loc[is_member, feature].dropna()
 
 
-def _group_lane(ax: Axes, y: float, item: GroupComparison, group: str, values: pd.Series) -> None:
-    """Points of one group (in the printed unit), and its mean ± SD."""
+def _patients(values: Sequence[tuple[GroupComparison, str, pd.Series]]) -> pd.DataFrame:
+    """One row per patient and feature, with the place of the point within its row of the figure."""
+    parts = [
+        pd.DataFrame(
+            {
+                "participant_id": members.index,
+                "feature": item.feature,
+                "group": group,
+                "value": members.to_numpy(dtype=float),
+                "lane": _LANES[group],
+                "spread": 0.13 * _spread(len(members)),
+            }
+        )
+        for item, group, members in values
+        if len(members)
+    ]
+    columns = ["participant_id", "feature", "group", "value", "lane", "spread"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _group_mean(ax: Axes, y: float, item: GroupComparison, group: str) -> None:
+    """Mean ± SD of one group."""
     scale = PARAMETERS[split_feature(item.feature)[1]].scale
     summary, colour = (item.poor if group == "poor" else item.good), GROUP_COLOURS[group]
-    spread = 0.13 * _spread(len(values))
-    ax.plot(values, y + spread, "o", color=colour, alpha=0.4, markersize=2.4, markeredgewidth=0)
     ends = [(summary.mean - summary.sd) * scale, (summary.mean + summary.sd) * scale]
     ax.plot(ends, [y, y], color=colour, linewidth=1.3)
     ax.plot(summary.mean * scale, y, "o", color=colour, markeredgecolor=PAPER, markersize=6.5)
@@ -820,7 +867,7 @@ def _rows(ax: Axes, titles: Sequence[str]) -> None:
     ax.set_yticks(np.arange(len(titles)), titles)
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.set_ylim(max(len(titles), 1) - 0.4, -0.6)
-    ax.spines["left"].set_visible(False)
+    seaborn.despine(ax=ax, left=True)
     ax.grid(axis="x")
 
 

@@ -1,5 +1,6 @@
 """How tables are set: columns, headings and the style that all of them share."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -8,6 +9,9 @@ import pandas as pd
 from great_tables import GT, loc, style
 
 from dtimuscle.presentation.style import FAINT, FONT_STACK, INK, PAPER
+
+# Names of rows up to this length (characters) stay on one line and in sight while the table scrolls.
+LONGEST_UNBROKEN = 48
 
 
 @dataclass(frozen=True)
@@ -76,20 +80,32 @@ def table_html(
         table = table.tab_spanner(spanner, [column.key for column in columns if column.spanner == spanner])
     for row, colour in enumerate(colours[1]):
         table = table.tab_style(style.text(color=colour, weight="600"), loc.body(columns=[colours[0]], rows=[row]))
-    html = _styled(table).as_raw_html()
+    longest = 0 if frame.empty else int(frame[row_label[0]].str.len().max())
+    html = _without_idle_rules(_styled(table, wraps=longest > LONGEST_UNBROKEN).as_raw_html())
     caption = f'<caption class="gt_caption">{escape(title)}</caption>'
     return html.replace("<thead>", f"{caption}\n<thead>", 1)
 
 
-def _styled(table: GT) -> GT:
+def _without_idle_rules(html: str) -> str:
+    """Drop the style rules for parts that a table does not have; they are most of its size."""
+    head, closing, body = html.partition("</style>")
+    present = set(re.findall(r"gt_\w+", body)) | {"gt_caption"}
+    kept = re.sub(r"\s*#[\w-]+ \.(gt_\w+)[^{}]*\{[^{}]*\}", lambda rule: rule[0] if rule[1] in present else "", head)
+    return kept + closing + body
+
+
+def _styled(table: GT, *, wraps: bool) -> GT:
+    names = "min-width: 9rem" if wraps else "white-space: nowrap; position: sticky; left: 0"
     identity = f"#{table._options.table_id.value}"
     css = f"""
     {identity} {{ padding: 0 !important; }}
+    {identity} table {{ font-family: {FONT_STACK}; }}
     {identity} .gt_table {{ margin: 0; font-variant-numeric: tabular-nums lining-nums; line-height: 1.35; }}
     {identity} .gt_caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0 0 .5rem; }}
     {identity} .gt_row {{ vertical-align: top; }}
     {identity} td.gt_right {{ white-space: nowrap; }}
-    {identity} th.gt_stub {{ font-weight: 400; white-space: nowrap; position: sticky; left: 0; background: {PAPER}; }}
+    {identity} th.gt_stub {{ font-weight: 400; background: {PAPER}; {names}; }}
+    {identity} td.gt_left {{ min-width: 6rem; max-width: 44rem; }}
     {identity} .gt_group_heading {{ padding: 14px 10px 5px; }}
     {identity} tbody tr:first-child .gt_group_heading {{ padding-top: 9px; }}
     {identity} .gt_col_heading {{ vertical-align: bottom; }}
@@ -98,7 +114,6 @@ def _styled(table: GT) -> GT:
     {identity} tr > :last-child {{ padding-right: 0; }}
     """
     table = table.tab_options(
-        table_font_names=FONT_STACK,
         table_font_size="14px",
         table_font_color=INK,
         table_background_color=PAPER,

@@ -5,11 +5,15 @@ within the page holds the browser to that. Links between pages are relative, so 
 moved, zipped or read from a disk.
 """
 
+import ast
+import json
+import re
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -135,7 +139,8 @@ def index_page(
         context,
         title=context.study,
         question=question,
-        key_results=key_results,
+        claims=_by_claim(key_results),
+        n_verdicts=len(key_results),
         tally=tally(pair.agreement for pair in key_results),
         issues=ordered,
         sections=sections,
@@ -196,8 +201,9 @@ def notebook_page(
 ) -> str:
     """Write the page of an executed notebook.
 
-    Code is folded away; what the reader came for are the words and the results. Scripts, widgets and whatever
-    would load from elsewhere are left out.
+    Code is folded away; what the reader came for are the words and the results. The parameters stand once, with the
+    values of the run; of a path among them only the last part is shown, wherever it occurs, since pages are passed
+    on. Scripts, widgets and whatever would load from elsewhere are left out.
 
     Parameters
     ----------
@@ -215,7 +221,10 @@ def notebook_page(
     str
         The page.
     """
-    body, _ = _notebook_exporter().from_notebook_node(notebook)
+    merged, values = _with_parameters_of_run(notebook)
+    body, _ = _notebook_exporter().from_notebook_node(merged)
+    for path in filter(_is_path, sorted(values, key=len, reverse=True)):
+        body = body.replace(path, _last_part(path))
     return _render(
         "notebook.html.j2",
         context,
@@ -295,9 +304,95 @@ class _Cleaner(HTMLParser):
             self.kept.append(text)
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """What was found about one published claim."""
+
+    statement: str
+    tally: tuple[tuple[str, int, str], ...]
+    pairs: tuple[Beside, ...]
+
+
+def _by_claim(pairs: Sequence[Beside]) -> list[_Claim]:
+    statements = dict.fromkeys(pair.claim for pair in pairs)
+    members = {statement: tuple(pair for pair in pairs if pair.claim == statement) for statement in statements}
+    return [
+        _Claim(statement, tally(pair.agreement for pair in members[statement]), members[statement])
+        for statement in statements
+    ]
+
+
+def _with_parameters_of_run(notebook: NotebookNode) -> tuple[NotebookNode, list[str]]:
+    """Put the values that papermill injected into the cell that explains them; also return those that are text."""
+    given = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
+    if not {"parameters", "injected-parameters"} <= given.keys():
+        return notebook, []
+    explained, injected = given["parameters"].source, given["injected-parameters"].source
+    try:
+        values = {
+            node.targets[0].id: ast.literal_eval(node.value)
+            for node in ast.parse(injected).body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+        source = _with_values(explained, {name: _shown_value(value) for name, value in values.items()})
+    except (SyntaxError, ValueError):  # not the literals that papermill writes: shown as they are
+        return notebook, []
+    merged = deepcopy(notebook)
+    merged.cells = [cell for cell in merged.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    next(cell for cell in merged.cells if "parameters" in cell.metadata.get("tags", [])).source = source
+    return merged, [value for value in values.values() if isinstance(value, str)]
+
+
+def _with_values(source: str, values: dict[str, str]) -> str:
+    """Replace the literal of each assignment, keeping annotation and comment; unknown names go below."""
+    lines, rest = source.splitlines(), dict(values)
+    for node in ast.parse(source).body:
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
+        literal = node.value if isinstance(node, ast.AnnAssign | ast.Assign) else None
+        if (
+            not isinstance(target, ast.Name)
+            or literal is None
+            or literal.lineno != literal.end_lineno
+            or target.id not in rest
+        ):
+            continue
+        # Offsets count bytes, not characters.
+        line = lines[literal.lineno - 1].encode()
+        before, after = line[: literal.col_offset], line[literal.end_col_offset :]
+        lines[literal.lineno - 1] = before.decode() + rest.pop(target.id) + after.decode()
+    return "\n".join([*lines, *(f"{name} = {value}" for name, value in rest.items())])
+
+
+def _shown_value(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(_last_part(value) if _is_path(value) else value, ensure_ascii=False)
+    return "[" + ", ".join(map(_shown_value, value)) + "]" if isinstance(value, list) else repr(value)
+
+
+def _is_path(value: str) -> bool:
+    return bool(re.match(r"(/|~[/\\]|[A-Za-z]:[/\\])[^/\\]", value))
+
+
+def _last_part(path: str) -> str:
+    return PurePath(path.replace("\\", "/")).name
+
+
+def _without_places(command: str) -> str:
+    """Shorten the absolute paths within a command to their last part."""
+    return re.sub(r"(?<![\w.~-])(?:[A-Za-z]:|~)?(?:[/\\][\w.~+-]+)+[/\\]([\w.~+-]+)", r"…/\1", command)
+
+
 def _is_active(key: str, value: str) -> bool:
     target = "".join(value.split()).lower()
     if key.startswith("on") or target.startswith(("javascript:", "vbscript:", "data:text/html")):
+        return True
+    if key == "href" and target.startswith("file:"):
         return True
     is_remote = target.startswith(("http:", "https:", "//", "ftp:", "file:"))
     return (key in _FETCHING and is_remote) or (key == "style" and ("url(" in target or "@import" in target))
@@ -316,6 +411,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["without_places"] = _without_places
     environment.globals.update(
         agreement_colours=AGREEMENT_COLOURS,
         agreement_marks=AGREEMENT_MARKS,

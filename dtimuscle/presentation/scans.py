@@ -1,12 +1,14 @@
 """Tables about scans, fits and readings: what was measured and assumed before any group is compared."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from dtimuscle.dwi import GradientTable
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import PARAMETERS, count, feature_title, fixed, mean_sd
+from dtimuscle.presentation.style import PARAMETERS, count, fixed, mean_sd
 from dtimuscle.replication.published import (
     AnyReading,
     FeaturesReading,
@@ -15,6 +17,7 @@ from dtimuscle.replication.published import (
     PublishedStudy,
     UnitReading,
 )
+from dtimuscle.statistics.features import split_feature
 
 
 def gradient_table(gradients: GradientTable, *, what: str = "", name: str = "gradients") -> Exhibit:
@@ -43,16 +46,14 @@ def gradient_table(gradients: GradientTable, *, what: str = "", name: str = "gra
     )
     columns = [
         Column("b", "b, s/mm²"),
-        *(
-            Column(key, f"To the {key}" if key != "up" else "Up", spanner="Direction")
-            for key in ("right", "front", "up")
-        ),
+        *(Column(axis, axis.capitalize(), spanner="Direction") for axis in ("right", "front", "up")),
     ]
     title = "Volumes of the series"
     n_b0 = int(gradients.is_b0.sum())
     summary = (
-        f"{what}: {len(gradients)} volumes, {n_b0} of them without diffusion weighting (b up to "
-        f"{gradients.b0_threshold:g} s/mm²), and {gradients.n_directions} independent directions in the patient's frame."
+        f"{_start(what)}{len(gradients)} volumes, {n_b0} of them without diffusion weighting (b up to "
+        f"{gradients.b0_threshold:g} s/mm²), and {gradients.n_directions} independent directions. They are given in "
+        "the patient's frame: to the right, to the front and up."
     )
     html = table_html(name, cells, columns, title=title, row_label=("volume", "Volume"))
     return Exhibit(name, "table", title, summary, data, html=html)
@@ -78,7 +79,7 @@ def estimator_table(comparison: pd.DataFrame, *, what: str = "", name: str = "es
     fa, md = PARAMETERS["fa"], PARAMETERS["md"]
     cells = pd.DataFrame(
         {
-            "estimator": [ESTIMATOR_TITLES[row.estimator] for row in comparison.itertuples()],
+            "estimator": [ESTIMATOR_TITLES[str(estimator)] for estimator in comparison["estimator"]],
             "fa": [fixed(value, fa.digits + 1) for value in comparison["fa"]],
             "md": [fixed(value * md.scale, md.digits + 1) for value in comparison["md"]],
             "non_positive": [fixed(100 * value, 1) for value in comparison["fraction_non_positive"]],
@@ -89,10 +90,12 @@ def estimator_table(comparison: pd.DataFrame, *, what: str = "", name: str = "es
         Column("md", md.label, spanner="Median over voxels"),
         Column("non_positive", "Non-positive tensors, %"),
     ]
-    title = "The same series fitted in five ways"
+    title = "The same series fitted by each estimator"
+    n_voxels = int(comparison["n_voxels"].max()) if len(comparison) else 0
     summary = (
-        f"{what}: all voxels of the foreground, fat included. Estimators that agree say that the signal is good enough for the choice "
-        "not to matter; a tensor with an eigenvalue at or below zero is the work of noise."
+        f"{_start(what)}all {count(n_voxels)} voxels of the foreground, fat included. Where the estimators agree, the "
+        "signal is good enough for the choice not to matter. A non-positive tensor has an eigenvalue at or below "
+        "zero, which is the work of noise."
     )
     html = table_html(name, cells, columns, title=title, row_label=("estimator", "Estimator"))
     return Exhibit(name, "table", title, summary, comparison, html=html)
@@ -147,8 +150,8 @@ def muscle_table(muscles: pd.DataFrame, registry: MuscleRegistry, *, name: str =
     ]
     title = "Muscle values of all participants"
     summary = (
-        "Voxels of the label, and those kept once the rim and unusable fits are left out. The spread is that between participants, "
-        "both groups together."
+        "Voxels of the label, and those kept once the rim and unusable fits are left out. The SD is that between "
+        "participants, both groups together."
     )
     html = table_html(name, cells, columns, title=title, row_label=("muscle", "Muscle"))
     return Exhibit(name, "table", title, summary, muscles, html=html)
@@ -171,23 +174,45 @@ def readings_table(published: PublishedStudy, registry: MuscleRegistry, *, name:
     Exhibit
         One row per assumption.
     """
-    words = [_reading_in_words(reading, registry) for reading in published.readings]
+    words = [_reading_in_words(reading, published, registry) for reading in published.readings]
     data = pd.DataFrame({"assumption": words, "reason": [reading.reason for reading in published.readings]})
     columns = [Column("reason", "Because", align="left")]
     title = "What was assumed to read the study"
-    summary = f"{published.citation}, {published.source} only. Each line is an assumption of this kit, not a statement of the authors."
+    summary = (
+        f"{published.citation}, {published.source} only. Each line is an assumption of this kit, not a statement of "
+        "the authors."
+    )
     html = table_html(name, data, columns, title=title, row_label=("assumption", "Assumption"))
     return Exhibit(name, "table", title, summary, data, html=html)
 
 
-def _reading_in_words(reading: AnyReading, registry: MuscleRegistry) -> str:
+def _start(what: str) -> str:
+    return f"{what}: " if what else ""
+
+
+def _reading_in_words(reading: AnyReading, published: PublishedStudy, registry: MuscleRegistry) -> str:
     match reading:
         case ParameterNameReading():
-            return f"“{' / '.join(reading.printed)}” is {PARAMETERS[reading.read_as].label}"
+            return f"“{' / '.join(reading.printed)}” is {PARAMETERS[reading.read_as].title}"
         case MuscleNameReading():
             return f"“{' / '.join(reading.printed)}” is {registry.title(reading.read_as).lower()}"
         case UnitReading():
-            return f"{PARAMETERS[reading.parameter].label} printed in {reading.printed} is in {reading.read_as}"
+            return f"{PARAMETERS[reading.parameter].title} printed in {reading.printed} is in {reading.read_as}"
         case FeaturesReading():
-            features = ", ".join(feature_title(feature, registry) for feature in reading.features)
-            return f"{' and '.join(reading.claims)}: about {features}"
+            claims = " ".join(f"“{published.claim(claim).statement}”" for claim in reading.claims)
+            verb = "is" if len(reading.claims) == 1 else "are"
+            return f"{claims} {verb} about {_by_parameter(reading.features, registry)}"
+
+
+def _by_parameter(features: Sequence[str], registry: MuscleRegistry) -> str:
+    """Name features as "FA of gracilis and adductor longus, ADC (MD) of gracilis"."""
+    muscles: dict[str, list[str]] = {}
+    for feature in features:
+        muscle, parameter = split_feature(feature)
+        muscles.setdefault(parameter, []).append(registry.title(muscle).lower())
+    listed = (f"{PARAMETERS[parameter].title} of {_and(names)}" for parameter, names in muscles.items())
+    return "; ".join(listed)
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

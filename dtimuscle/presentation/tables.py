@@ -68,7 +68,7 @@ _QUALITY_SPANNERS = dict.fromkeys(("mean_displacement_mm", "max_displacement_mm"
 }
 
 
-def quality_table(quality: pd.DataFrame, *, name: str = "quality") -> Exhibit:
+def quality_table(quality: pd.DataFrame, *, title: str = "Quality of the scans", name: str = "quality") -> Exhibit:
     """List the quality of each participant's scan.
 
     Parameters
@@ -76,6 +76,9 @@ def quality_table(quality: pd.DataFrame, *, name: str = "quality") -> Exhibit:
     quality : DataFrame
         One row per participant: `participant_id` and any of `snr`, `n_directions`, `mean_displacement_mm`,
         `max_displacement_mm`, `max_rotation_deg`, `fraction_unusable`, `fraction_non_positive`, `n_issues`.
+        Those without any value, as after a step that was switched off, are left out.
+    title : str, default="Quality of the scans"
+        Heading.
     name : str, default="quality"
         Identifier of the exhibit.
 
@@ -84,22 +87,24 @@ def quality_table(quality: pd.DataFrame, *, name: str = "quality") -> Exhibit:
     Exhibit
         One row per participant.
     """
-    known = [entry for entry in _QUALITY if entry[0] in quality.columns]
+    known = [entry for entry in _QUALITY if entry[0] in quality.columns and quality[entry[0]].notna().any()]
+    keys = {key for key, _, _, _ in known}
     cells = pd.DataFrame({"participant_id": quality["participant_id"].astype(str)})
     for key, _, digits, scale in known:
         cells[key] = [fixed(value * scale, digits) for value in quality[key].astype(float)]
     columns = [Column(key, label, spanner=_QUALITY_SPANNERS.get(key, "")) for key, label, _, _ in known]
-    title = "Quality of the scans"
     n = len(quality)
     words = [f"{n} scan{'' if n == 1 else 's'}, one a row."]
-    if "snr" in quality.columns:
+    if "snr" in keys:
         snr = quality["snr"].astype(float)
         words.append(
             f"SNR is that of the muscles without diffusion weighting: median {fixed(snr.median(), 1)}, "
             f"from {fixed(snr.min(), 1)} to {fixed(snr.max(), 1)}."
         )
-    if "max_displacement_mm" in quality.columns:
-        words.append("Motion is the displacement of the muscles from volume to volume.")
+    if keys & {"mean_displacement_mm", "max_displacement_mm"}:
+        words.append("Motion is how far the volumes lay from the first, averaged over the foreground.")
+    if "fraction_non_positive" in keys:
+        words.append("Non-positive voxels have an eigenvalue at or below zero, the work of noise; most lie in fat.")
     html = table_html(name, cells, columns, title=title, row_label=("participant_id", "Participant"))
     return Exhibit(name, "table", title, " ".join(words), quality, html=html)
 
@@ -156,6 +161,7 @@ def group_comparison_table(
     registry: MuscleRegistry,
     *,
     published: Mapping[tuple[str, str], str] | None = None,
+    published_note: str = "",
     name: str = "group_comparison",
 ) -> Exhibit:
     """Compare the muscle values of poor and good function.
@@ -167,7 +173,9 @@ def group_comparison_table(
     registry : MuscleRegistry
         Printed names of muscles.
     published : mapping of (str, str) to str, optional
-        Published "mean ± SD" as printed, by feature and group ("poor" or "good").
+        Published "mean ± SD" as printed, without unit, by feature and group ("poor" or "good").
+    published_note : str, default=""
+        What the summary says about the published values, such as the unit in which they are printed and read.
     name : str, default="group_comparison"
         Identifier of the exhibit.
 
@@ -214,9 +222,11 @@ def group_comparison_table(
     summary = (
         "Each muscle's value in patients with poor and with good function; the difference is poor minus good, with its "
         f"{_level_label(comparisons)}. P is Student's t test, as in the study; P (Holm) is the same corrected for "
-        f"the {len(rows)} tests of "
-        "this table. Hedges g is the difference in standard deviations: 0.2 is small, 0.8 large."
+        f"the {len(rows)} tests of this table. Hedges g is the difference in standard deviations: 0.2 is small, "
+        "0.8 large."
     )
+    if published and published_note:
+        summary += f" {published_note}"
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("muscle", "Muscle"), group="group")
     return Exhibit(name, "table", title, summary, pd.DataFrame(data), html=html, beside=tuple(beside))
 
@@ -531,7 +541,7 @@ def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name
         {
             "statement": verdict.statement,
             "subject": pair.label,
-            "published": pair.published,
+            "published": pair.published.replace("P < ", "P\u00a0<\u00a0"),
             "found": pair.found,
             "agreement": f"{AGREEMENT_MARKS[verdict.agreement]} {verdict.agreement}".replace(" ", "\u00a0"),
             "reason": verdict.reason,

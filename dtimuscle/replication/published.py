@@ -427,6 +427,8 @@ class Printed:
         One unit of the mean's last printed digit, in the same unit; the mean is known to half of it.
     text : str
         As printed, with the printed unit.
+    numbers : str
+        As printed, without the unit.
     n : int
         Number of patients in the group.
     unit : str
@@ -439,6 +441,7 @@ class Printed:
     sd: float
     step: float
     text: str
+    numbers: str
     n: int
     unit: str
     is_unit_assumed: bool
@@ -655,18 +658,38 @@ class PublishedStudy(Part):
         return reading.features if reading else _features_named(self.claim(claim_id))
 
     def features_reading(self, claim_id: str) -> FeaturesReading | None:
-        """Return the assumption about what a claim is about, or None where the source says it."""
+        """Return the assumption about what a claim is about, or None where the source says it.
+
+        Parameters
+        ----------
+        claim_id : str
+            Identifier of the claim.
+        """
         return next((reading for reading in self._features_readings if claim_id in reading.claims), None)
 
     def unit_reading(self, parameter: str, printed: str) -> UnitReading | None:
-        """Return the assumption about a parameter's printed unit, or None where it is taken as printed."""
+        """Return the assumption about a parameter's printed unit, or None where it is taken as printed.
+
+        Parameters
+        ----------
+        parameter : str
+            `fa`, `md`, `ad` or `rd`.
+        printed : str
+            Unit as printed.
+        """
         for reading in self.readings:
             if isinstance(reading, UnitReading) and (reading.parameter, reading.printed) == (parameter, printed):
                 return reading
         return None
 
     def parameter_title(self, parameter: str) -> str:
-        """Return a parameter as pages print it, the study's own name first: ADC (MD)."""
+        """Return a parameter as pages print it, the study's own name first: ADC (MD).
+
+        Parameters
+        ----------
+        parameter : str
+            `fa`, `md`, `ad` or `rd`.
+        """
         for reading in self.readings:
             if isinstance(reading, ParameterNameReading) and reading.read_as == parameter:
                 return f"{reading.printed[0]} ({parameter.upper()})"
@@ -704,8 +727,22 @@ class PublishedStudy(Part):
 
     @property
     def printed_means_as_text(self) -> dict[tuple[str, str], str]:
-        """Printed means as text ("1.02 ± 0.34 mm²/s"), by feature and group of new data."""
-        return {key: printed.text for key, printed in self.printed_means.items()}
+        """Printed means as text without unit ("1.02 ± 0.34"), by feature and group of new data."""
+        return {key: printed.numbers for key, printed in self.printed_means.items()}
+
+    @property
+    def printed_units_in_words(self) -> str:
+        """Say in which unit each parameter's means are printed, and in which they are read; "" for plain numbers."""
+        units: dict[str, str] = {}
+        for claim in self.claims:
+            if not isinstance(claim, GroupMeans) or claim.unit == "1":
+                continue
+            for row in claim.means:
+                parameter = row.feature.split(".")[1]
+                reading = self.unit_reading(parameter, claim.unit)
+                read = f", and read as {reading.read_as}, an assumption" if reading else ""
+                units[parameter] = f"The published {self.parameter_title(parameter)} is printed in {claim.unit}{read}."
+        return " ".join(units.values())
 
     @property
     def printed_mean_values(self) -> dict[tuple[str, str], float]:
@@ -729,12 +766,13 @@ class PublishedStudy(Part):
         """
         reading = self.unit_reading(row.feature.split(".")[1], claim.unit)
         unit = reading.read_as if reading else claim.unit
-        unit_text = "" if claim.unit == "1" else f" {claim.unit}"
+        numbers = f"{row.mean} ± {row.sd}"
         return Printed(
             value=float(_decimal(row.mean) * UNITS[unit]),
             sd=float(_decimal(row.sd) * UNITS[unit]),
             step=float(_step(row.mean) * UNITS[unit]),
-            text=f"{row.mean} ± {row.sd}{unit_text}",
+            text=numbers if claim.unit == "1" else f"{numbers} {claim.unit}",
+            numbers=numbers,
             n=self.group(row.group).n,
             unit=unit,
             is_unit_assumed=reading is not None,
@@ -815,7 +853,13 @@ def read_coefficient(claim: CorrelationClaim) -> tuple[float | None, Interval | 
 
 
 def interval_text(interval: PrintedInterval | None) -> str:
-    """Write a printed interval after its estimate; nothing where there is none."""
+    """Write a printed interval after its estimate; nothing where there is none.
+
+    Parameters
+    ----------
+    interval : PrintedInterval or None
+        What is printed.
+    """
     return f" ({interval.level_percent}% CI {interval.low}–{interval.high})" if interval else ""
 
 

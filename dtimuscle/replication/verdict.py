@@ -326,7 +326,7 @@ def _by_interval(question: _Question, value: float, found: Estimate) -> _Answer:
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return _Answer("not testable", "The new data give an estimate but no interval to hold it against.", found)
     found = replace(found, interval=interval)
-    name = f"{100 * interval.level:g} % interval of the new data"
+    name = f"{100 * interval.level:g}% CI of the new data"
     if not interval.low <= value <= interval.high:
         return _Answer("disagrees", f"The published value lies outside the {name}.", found)
     if question.neutral is not None and interval.low <= question.neutral <= interval.high:

@@ -18,7 +18,7 @@ from dtimuscle.store import bids, places
 from dtimuscle.store.registry import read_registry
 
 # Raised whenever the same settings would give other data.
-SIMULATION_VERSION = 1
+SIMULATION_VERSION = 2
 
 
 @dataclass(frozen=True)

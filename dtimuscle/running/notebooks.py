@@ -3,7 +3,9 @@
 import sys
 import warnings
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
+from uuid import uuid4
 
 from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
@@ -24,9 +26,20 @@ class SocketKernelManager(AsyncKernelManager):
 
     transport = Unicode("tcp" if sys.platform == "win32" else "ipc")
 
+    def _ip_default(self) -> str:
+        # The files of every kernel would be called kernel-ipc-1 … in the notebooks' folder otherwise.
+        name = f"dtimuscle-{uuid4().hex[:12]}"
+        return str(Path(gettempdir()) / name) if self.transport == "ipc" else super()._ip_default()
+
 
 def notebook_path(notebook: str) -> Path:
-    """Return the path of one of the kit's notebooks."""
+    """Return the path of one of the kit's notebooks.
+
+    Parameters
+    ----------
+    notebook : str
+        Name without `.ipynb`.
+    """
     return places.notebooks_folder() / f"{notebook}.ipynb"
 
 

@@ -1,8 +1,8 @@
 """Participants' processing: each step of each one is computed once, kept, and found again."""
 
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from dtimuscle.errors import DtiMuscleError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.roi_table import COLUMNS
 from dtimuscle.running.pool import Progress, Silent, map_in_order
 from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, files, images, places, registry
@@ -84,24 +85,27 @@ class Processing:
             Columns of `dtimuscle.roi_table`, participants in the dataset's order; empty without labels.
         """
         tables = [derivatives.read_roi_rows(self.derivatives, scan) for scan in self.scans if scan.labels]
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(derivatives.COLUMNS))
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
-    def quality(self) -> pd.DataFrame:
-        """Return one row per participant with what the steps say of their own results.
+    def quality(self, step: str) -> pd.DataFrame:
+        """Return one row per participant with what a step says of its own result.
+
+        Parameters
+        ----------
+        step : str
+            `preprocessed` or `tensor`.
 
         Returns
         -------
         DataFrame
-            `participant_id`, `session` and the fields of the quality files, without their issues.
+            `participant_id`, `session`, the fields of the quality files, and `n_issues` instead of the issues.
         """
         rows = []
         for scan in self.scans:
-            row: dict[str, object] = {"participant_id": scan.participant_id, "session": scan.session}
-            for step in ("preprocessed", "tensor"):
-                if derivatives.has_quality(self.derivatives, step, scan):
-                    row |= derivatives.read_quality(self.derivatives, step, scan)
-            row.pop("issues", None)
-            rows.append(row)
+            quality = derivatives.read_quality(self.derivatives, step, scan)
+            n_issues = len(quality.pop("issues"))
+            who = {"participant_id": scan.participant_id, "session": scan.session}
+            rows.append({**who, **quality, "n_issues": n_issues})
         return pd.DataFrame(rows)
 
 
@@ -134,16 +138,20 @@ def process(
     place = derivatives.derivatives_of(dataset, study)
     derivatives.describe_derivatives(place, dataset)
     work = partial(process_scan, study=study, derivatives=place, upto=upto)
+    found = {scan.name: work(scan) for scan in dataset.scans if not _is_pending(scan, place, upto)}
+    pending = [scan for scan in dataset.scans if scan.name not in found]
 
     def tell(outcome: Outcome) -> None:
         if outcome.failure:
             progress.note(str(outcome.failure))
         progress.advance(outcome.scan.name)
 
-    progress.start("Participants", len(dataset.scans))
-    outcomes = map_in_order(work, dataset.scans, workers=study.execution.workers, on_done=tell, on_lost=_lost)
-    progress.finish()
-    processing = Processing(dataset, place, tuple(outcomes))
+    if pending:
+        progress.start("Participants", len(pending))
+        computed = map_in_order(work, pending, workers=study.execution.workers, on_done=tell, on_lost=_lost)
+        found |= {outcome.scan.name: outcome for outcome in computed}
+        progress.finish()
+    processing = Processing(dataset, place, tuple(found[scan.name] for scan in dataset.scans))
     if upto == "muscles":
         derivatives.write_roi_table(place.folders["muscles"] / "roi.tsv", processing.roi_table())
     return processing
@@ -190,24 +198,41 @@ def _lost(scan: Scan) -> Outcome:
     return Outcome(scan, failure=_failure(scan, "its process died.", remedy))
 
 
-def _run_steps(scan: Scan, study: Study, place: Derivatives, upto: str, computed: list[str]) -> tuple[Issue, ...]:
+def _keys(scan: Scan, place: Derivatives, upto: str) -> Iterator[tuple[str, str]]:
+    """Yield each step that a scan goes through, with the key that its receipt must carry."""
     digests = [files.file_digest(path) for path in scan.inputs]
-    issues: list[Issue] = []
-    for step, compute in _STEPS.items():
+    for step in derivatives.STEPS:
         if step == "muscles":
             if scan.labels is None:
-                break
-            digests += [files.file_digest(path) for path in images.label_files(scan.labels)]
-            digests.append(files.file_digest(places.registry_file()))
-        key = derivatives.step_key(place, step, digests)
+                return
+            digests += [files.file_digest(path) for path in (*images.label_files(scan.labels), places.registry_file())]
+        yield step, derivatives.step_key(place, step, digests)
+        if step == upto:
+            return
+
+
+def _is_pending(scan: Scan, place: Derivatives, upto: str) -> bool:
+    """Tell whether anything has to be computed; a scan that cannot be read is left to `process_scan` to report."""
+    try:
+        return not all(derivatives.is_current(place, step, scan, key) for step, key in _keys(scan, place, upto))
+    except OSError:
+        return True
+
+
+def _run_steps(scan: Scan, study: Study, place: Derivatives, upto: str, computed: list[str]) -> tuple[Issue, ...]:
+    issues: list[Issue] = []
+    for step, key in _keys(scan, place, upto):
         if not derivatives.is_current(place, step, scan, key):
-            compute(scan, study, place)
+            _STEPS[step](scan, study, place)
             derivatives.write_receipt(place, step, scan, key)
             computed.append(step)
         issues += [Issue.from_dict(record) for record in derivatives.read_quality(place, step, scan)["issues"]]
-        if step == upto:
-            break
-    return tuple(issues)
+    return tuple(_of(scan, issue) for issue in dict.fromkeys(issues))
+
+
+def _of(scan: Scan, issue: Issue) -> Issue:
+    """Say whose issue it is."""
+    return issue if scan.participant_id in issue.where else replace(issue, where=f"{scan.name}, {issue.where}")
 
 
 def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:

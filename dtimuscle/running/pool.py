@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -154,35 +154,43 @@ def map_in_order(
                 on_done(results[-1])
         return results
     found: dict[int, Result] = {}
-    with _processes(n) as executor:
-        futures = {executor.submit(function, item): index for index, item in enumerate(items)}
-        for index, result in _as_they_come(futures):
-            if result is not None:
-                found[index] = result
-                on_done(result)
-    # A process that died takes its pool along; who was waiting gets a pool of his own, so the culprit stands alone.
-    for index, item in enumerate(items):
-        if index not in found:
-            result = _alone(function, item)
-            found[index] = on_lost(item) if result is None else result
+    waiting = list(range(len(items)))
+    while waiting:
+        for index, result in _in_parallel(function, items, waiting, n):
+            found[index] = result
+            on_done(result)
+        # A process that died takes its pool along. The culprit was among those being worked on, the first that are
+        # left; each of them gets a process of its own, the others a new pool.
+        waiting = [index for index in waiting if index not in found]
+        for index in waiting[:n]:
+            found[index] = _alone(function, items[index], on_lost)
             on_done(found[index])
+        waiting = waiting[n:]
     return [found[index] for index in range(len(items))]
 
 
-def _as_they_come(futures: dict[Future[Result], int]) -> Iterator[tuple[int, Result | None]]:
-    for future in as_completed(futures):
+def _in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], waiting: Sequence[int], n: int
+) -> Iterator[tuple[int, Result]]:
+    """Yield results as they come in, until all are there or a process has died."""
+    with _processes(n) as executor:
         try:
-            yield futures[future], future.result()
+            futures = {executor.submit(function, items[index]): index for index in waiting}
         except BrokenProcessPool:
-            yield futures[future], None
+            return
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                continue
 
 
-def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
+def _alone(function: Callable[[Item], Result], item: Item, on_lost: Callable[[Item], Result]) -> Result:
     with _processes(1) as executor:
         try:
             return executor.submit(function, item).result()
         except BrokenProcessPool:
-            return None
+            return on_lost(item)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dtimuscle import __version__
-from dtimuscle.issues import Issue, Severity
+from dtimuscle.issues import in_short
 from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard
 from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
 from dtimuscle.running.notebooks import NOTEBOOKS
@@ -88,7 +88,7 @@ def write_pages(run: Run, study: Study, *, is_simulated: bool) -> None:
         context,
         question=published.design.question,
         key_results=key,
-        issues=_in_short(run.read_issues()),
+        issues=in_short(run.read_issues()),
         notebooks=notebooks,
         downloads=[Link(name, name, note) for name, note in DOWNLOADS if (run.folder / name).is_file()],
     )
@@ -110,12 +110,12 @@ def _context(run: Run, study: Study, notebooks: list[Link], *, is_simulated: boo
         created=record.get("finished", datetime.now(UTC).isoformat(timespec="minutes")),
         command=record.get("command", ""),
         seed=study.simulation.seed if is_simulated and not study.data.roi_table else None,
-        settings=_settings_in_words(study, is_simulated=is_simulated),
+        settings=_settings_in_words(study),
         nav=(Link("Overview", "index.html"), *notebooks),
     )
 
 
-def _settings_in_words(study: Study, *, is_simulated: bool) -> tuple[tuple[str, str], ...]:
+def _settings_in_words(study: Study) -> tuple[tuple[str, str], ...]:
     if study.data.roi_table:
         source = [("Muscle values", study.data.roi_table.rpartition("/")[2])]
     elif study.data.dataset:
@@ -196,19 +196,3 @@ def _write_results(run: Run, records: list[dict[str, Any]], *, is_simulated: boo
             }
         )
     )
-
-
-def _in_short(issues: tuple[Issue, ...]) -> list[Issue]:
-    """Say once what many participants share, so that a hundred equal warnings don't hide a single error."""
-    groups: dict[tuple[Severity, str, str], list[Issue]] = {}
-    for issue in issues:
-        key = (
-            (issue.severity, issue.what, issue.remedy)
-            if issue.severity is not Severity.ERROR
-            else (issue.severity, str(issue), "")
-        )
-        groups.setdefault(key, []).append(issue)
-    return [
-        group[0] if len(group) == 1 else replace(group[0], where=f"{group[0].where} and {len(group) - 1} more")
-        for group in groups.values()
-    ]

@@ -15,6 +15,7 @@ from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.replication.published import PublishedStudy
 from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, parameters_for
+from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.report import show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
@@ -22,7 +23,6 @@ from dtimuscle.settings import Study
 from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
 from dtimuscle.store import places
 from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
-from dtimuscle.store.brought import read_brought_table
 from dtimuscle.store.images import read_labels
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run
@@ -33,22 +33,6 @@ class HasEstimates(Protocol):
 
     def estimates(self) -> tuple[Estimate, ...]:
         """Return its numbers, one by one."""
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Muscle values and whose they are.
-
-    Parameters
-    ----------
-    roi_table : DataFrame
-        Columns of `dtimuscle.roi_table`.
-    participants : DataFrame
-        As `check_participants` returns it.
-    """
-
-    roi_table: pd.DataFrame
-    participants: pd.DataFrame
 
 
 @dataclass
@@ -124,7 +108,8 @@ class Session:
         """
         if not isinstance(participant, str):
             raise SettingsError(
-                f"participant is {participant!r}, a number; identifiers are text. With papermill write -r participant 001."
+                f"participant is {participant!r}, a number; identifiers are text. "
+                "With papermill write -r participant 001."
             )
         if not processing.scans:
             raise DatasetError(f"{processing.dataset.root}: no participant could be processed; see the issues.")
@@ -137,7 +122,13 @@ class Session:
         raise DatasetError(f"{processing.dataset.root}: {wanted} is not among the participants that have results.")
 
     def read_labels(self, scan: Scan) -> MuscleLabels | None:
-        """Read the muscle labels of a scan, or return None when it has none."""
+        """Read the muscle labels of a scan, or return None when it has none.
+
+        Parameters
+        ----------
+        scan : Scan
+            The participant.
+        """
         return read_labels(scan.labels, self.registry)[0] if scan.labels else None
 
     def truth(self) -> pd.DataFrame:
@@ -170,9 +161,9 @@ class Session:
             notebook is run first if it has not been yet.
         """
         if self.study.data.roi_table:
-            brought = read_brought_table(Path(self.study.data.roi_table), self.registry)
-            self.note(*brought.issues)
-            return self._keep(Cohort(brought.roi_table, brought.participants))
+            cohort, issues = read_own_table(Path(self.study.data.roi_table), self.registry)
+            self.note(*issues)
+            return self._keep(cohort)
         if not self.run.has_roi_table:
             execute("03_roi_statistics", parameters_for("03_roi_statistics", self.study, self.run), self.run)
         return Cohort(self.run.read_roi_table(), self.run.read_participants())
@@ -220,11 +211,23 @@ class Session:
         return is_simulated(read_description(Path(self.study.data.dataset)))
 
     def note(self, *issues: Issue) -> None:
-        """Keep issues for the run's page, each once."""
+        """Keep issues for the run's page, each once.
+
+        Parameters
+        ----------
+        *issues : Issue
+            What degrades a result.
+        """
         self._issues = list(dict.fromkeys((*self._issues, *issues)))
 
     def show(self, exhibit: Exhibit) -> Exhibit:
-        """Write a table or figure into the run, and hand it to the notebook for display."""
+        """Write a table or figure into the run, and hand it to the notebook for display.
+
+        Parameters
+        ----------
+        exhibit : Exhibit
+            The table or figure.
+        """
         self._n_shown += 1
         show_exhibit(self.run, exhibit, notebook=self.notebook, position=self._n_shown)
         return exhibit

@@ -4,11 +4,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dtimuscle.errors import DtiMuscleError
+from dtimuscle.errors import DtiMuscleError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
+from dtimuscle.running.own_table import read_own_table
 from dtimuscle.running.parameters import check_parameters
 from dtimuscle.running.participants import Outcome, Processing, process
 from dtimuscle.running.pool import Progress
@@ -16,7 +17,6 @@ from dtimuscle.running.report import write_pages
 from dtimuscle.running.studies import read_published, read_scenario
 from dtimuscle.settings import Study
 from dtimuscle.store.bids import Dataset, read_dataset
-from dtimuscle.store.brought import read_brought_table
 from dtimuscle.store.files import file_digest
 from dtimuscle.store.places import reports_folder
 from dtimuscle.store.registry import read_registry
@@ -111,7 +111,9 @@ def _check_settings(study: Study, run: Run) -> None:
     """Refuse what would fail later, before anything is computed."""
     registry = read_registry()
     for muscle in study.analysis.roc_muscles:
-        registry.resolve(muscle)
+        name, _ = registry.resolve(muscle)
+        if muscle != name:
+            raise SettingsError(f"roc_muscles: write '{name}' for '{muscle}'.")
     published = read_published(study.replication.published)
     for claim in study.replication.claims:
         published.claim(claim)
@@ -124,8 +126,8 @@ def _open_input(study: Study, progress: Progress) -> Dataset | None:
     threshold = study.analysis.poor_below_grade
     if study.data.roi_table:
         path = Path(study.data.roi_table)
-        brought = read_brought_table(path, read_registry())
-        require_both_groups(brought.participants, poor_below_grade=threshold, source=str(path))
+        cohort, _ = read_own_table(path, read_registry())
+        require_both_groups(cohort.participants, poor_below_grade=threshold, source=str(path))
         return None
     if study.data.dataset:
         root = Path(study.data.dataset)

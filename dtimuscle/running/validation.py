@@ -58,7 +58,13 @@ class Validation:
         return sum(issue.severity is Severity.ERROR for issue in self.issues)
 
     def groups(self, poor_below_grade: int) -> str:
-        """Say how many participants have which muscle function."""
+        """Say how many participants have which muscle function.
+
+        Parameters
+        ----------
+        poor_below_grade : int
+            Lovett grades below this one are poor muscle function.
+        """
         n_poor, n_good, n_unknown = n_by_function(self.dataset.participants, poor_below_grade=poor_below_grade)
         return f"{n_poor} poor, {n_good} good muscle function, {n_unknown} without a grade"
 

@@ -6,9 +6,7 @@ import pandas as pd
 from dtimuscle.roi_table import select_values
 
 
-def bias_by_muscle(
-    table: pd.DataFrame, truth: pd.DataFrame, *, route: str, statistic: str, side: str
-) -> pd.DataFrame:
+def bias_by_muscle(table: pd.DataFrame, truth: pd.DataFrame, *, route: str, statistic: str, side: str) -> pd.DataFrame:
     """Hold the value of each muscle against its truth.
 
     Parameters
@@ -20,7 +18,8 @@ def bias_by_muscle(
     route, statistic : str
         Which value of a muscle; see `dtimuscle.roi_table.select_values`.
     side : {"both", "left", "right"}
-        Side of the body; the truth of both is the mean of the two sides.
+        Side of the body; the truth of both is the mean of the two sides, weighted by the voxels that each
+        contributes, since that is what was measured.
 
     Returns
     -------
@@ -31,7 +30,11 @@ def bias_by_muscle(
     sides = truth if side == "both" else truth[truth["side"] == side]
     long = sides.melt(["participant_id", "muscle", "side"], ["fa", "md"], var_name="parameter", value_name="truth")
     keys = ["participant_id", "muscle", "parameter"]
-    expected = long.groupby(keys, as_index=False)["truth"].mean()
+    voxels = table.loc[table["route"] == route, [*keys, "side", "n_kept"]]
+    long = long.merge(voxels, on=[*keys, "side"])
+    long["weighted"] = long["truth"] * long["n_kept"]
+    sums = long.groupby(keys)[["weighted", "n_kept"]].sum()
+    expected = (sums["weighted"] / sums["n_kept"]).rename("truth").reset_index()
     found = select_values(table, route=route, statistic=statistic, side=side)[[*keys, "value"]]
     pairs = found.merge(expected, on=keys).dropna()
     pairs["error"] = pairs["value"] - pairs["truth"]

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-# Self-diffusion of water at 37 °C, mm²/s (Holz, Heil & Sacco, Phys Chem Chem Phys 2000).
+# Self-diffusion of water at 37 °C, mm²/s: Holz, Heil & Sacco, Phys Chem Chem Phys 2000; 2: 4740-4742, whose fit gives
+# 3.04e-3 there.
 FREE_WATER = 3.0e-3
 
 
@@ -30,7 +31,18 @@ def eigenvalues(fa: Floats | float, md: Floats | float) -> tuple[Floats, Floats]
     return md * (1 + 2 * k), md * (1 - k)
 
 
-def highest_fa(md: float) -> float:
-    """Return the FA at which the first eigenvalue of a tensor with this MD reaches that of free water."""
-    k = max(0.0, (FREE_WATER / md - 1) / 2)
-    return float(np.sqrt(3) * k / np.sqrt(1 + 2 * k**2))
+def highest_fa(md: Floats | float) -> Floats:
+    """Find the highest FA that a tensor with this MD can have.
+
+    Parameters
+    ----------
+    md : float or ndarray
+        Mean diffusivity, mm²/s, below that of free water.
+
+    Returns
+    -------
+    ndarray
+        The FA at which λ1 reaches free water, or λ2 = λ3 reach zero, whichever comes first.
+    """
+    k = np.minimum(1.0, (FREE_WATER / np.asarray(md) - 1) / 2)
+    return np.sqrt(3) * k / np.sqrt(1 + 2 * k**2)

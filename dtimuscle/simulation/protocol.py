@@ -1,52 +1,51 @@
 """An acquisition protocol for the simulator, each number with its source or the reason why it was assumed."""
 
+from functools import cache
 from typing import Annotated, Any, Self
 
 import numpy as np
+from numpy.random import default_rng
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from dtimuscle.dwi import GradientTable
-from dtimuscle.errors import SimulationError
+from dtimuscle.dwi import MIN_DIRECTIONS, GradientTable
+from dtimuscle.simulation.anatomy import AIR, TISSUES
+from dtimuscle.simulation.parts import File, Stated, refusal, require_names
+from dtimuscle.simulation.physics import FREE_WATER
 
 Positive = Annotated[float, Field(gt=0)]
+Voxels = Annotated[int, Field(ge=1)]
 
-
-class Part(BaseModel):
-    """A checked part of a data file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Stated(Part):
-    """What tells where a value comes from."""
-
-    source: str = ""
-    """Where the value is published."""
-    assumed: bool = False
-    """Whether the value is the kit's own choice."""
-    reason: str = ""
-    """Why it was chosen."""
-
-    @model_validator(mode="after")
-    def _say_where_from(self) -> Self:
-        if bool(self.source) == (self.assumed and bool(self.reason)):
-            raise ValueError("needs either a source, or assumed: true with a reason")
-        return self
+# Random starts from which gradient directions are spread.
+N_STARTS = 8
 
 
 class Number(Stated):
-    """A number with its origin."""
+    """A number above 0 with its origin."""
 
-    value: float
+    value: Positive
     """The number, in the unit that the field's name says."""
 
 
-class Triple(Stated):
-    """Three numbers with their origin."""
+class Count(Stated):
+    """A whole number with its origin."""
 
-    value: tuple[float, float, float]
-    """Along right-left, front-back and the body's axis."""
+    value: Annotated[int, Field(ge=1)]
+    """How many."""
+
+
+class Lengths(Stated):
+    """Three lengths with their origin."""
+
+    value: tuple[Positive, Positive, Positive]
+    """Along right-left, front-back and the body's axis, mm."""
+
+
+class Matrix(Stated):
+    """The size of the grid with its origin."""
+
+    value: tuple[Voxels, Voxels, Voxels]
+    """Voxels along right-left, front-back and the body's axis."""
 
 
 class Tissue(Stated):
@@ -56,20 +55,14 @@ class Tissue(Stated):
     """Relative to water."""
     t2_ms: Positive
     """Transverse relaxation time, ms."""
-    diffusivity_mm2_s: Annotated[float, Field(ge=0)]
-    """Isotropic diffusivity, mm²/s; of no meaning for muscle, which has a tensor."""
+    diffusivity_mm2_s: Annotated[float, Field(ge=0, le=FREE_WATER)] = 0.0
+    """Isotropic diffusivity, mm²/s; left out for muscle, whose tensors come from the scenario."""
     suppression: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the signal that fat suppression removes."""
 
 
-class Protocol(Part):
-    """How the simulated patients are scanned.
-
-    Raises
-    ------
-    SimulationError
-        From `from_mapping` only.
-    """
+class Protocol(File):
+    """How the simulated patients are scanned."""
 
     name: str
     """Name of the protocol."""
@@ -83,52 +76,35 @@ class Protocol(Part):
     """Repetition time, ms."""
     b_value_s_mm2: Number
     """Diffusion weighting, s/mm²."""
-    n_b0: Number
+    n_b0: Count
     """Volumes without diffusion weighting."""
-    n_directions: Number
+    n_directions: Count
     """Gradient directions."""
-    voxel_mm: Triple
+    voxel_mm: Lengths
     """Edge lengths of a voxel, mm; the third is the slice."""
-    matrix: Triple
+    matrix: Matrix
     """Voxels."""
     muscle_signal: Number
     """Signal of muscle at b = 0, in the scanner's units."""
     tissues: dict[str, Tissue]
-    """Muscle, subcutaneous_fat, intermuscular_fat, cortical_bone and marrow."""
+    """Muscle, and every other tissue of the phantom but air."""
 
+    @model_validator(mode="after")
+    def _carries_a_tensor(self) -> Self:
+        if self.n_directions.value < MIN_DIRECTIONS:
+            raise refusal(f"n_directions {self.n_directions.value}", f"at least {MIN_DIRECTIONS}, which a tensor needs")
+        return self
+
+    @field_validator("tissues")
     @classmethod
-    def from_mapping(cls, values: dict[str, Any], *, source: str) -> Self:
-        """Check a protocol as read from its YAML file.
-
-        Parameters
-        ----------
-        values : dict
-            Fields as in `data/protocols/*.yaml`.
-        source : str
-            Name of the file, for messages.
-
-        Returns
-        -------
-        Protocol
-            The checked protocol.
-
-        Raises
-        ------
-        SimulationError
-            If a field is unknown, missing or impossible.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise SimulationError(f"{source}: {place}: {first['msg']}; found {first['input']!r}.") from error
+    def _has_every_tissue(cls, tissues: dict[str, Tissue]) -> dict[str, Tissue]:
+        require_names(tissues, ("muscle", *(tissue for tissue in TISSUES if tissue != TISSUES[AIR])))
+        return tissues
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Size of the grid in voxels."""
-        nx, ny, nz = (int(n) for n in self.matrix.value)
-        return nx, ny, nz
+        return self.matrix.value
 
     @property
     def height_mm(self) -> float:
@@ -137,7 +113,7 @@ class Protocol(Part):
 
     @property
     def affine(self) -> NDArray[np.floating]:
-        """Grid in world coordinates (RAS, mm), shape (4, 4), stored as scanners do: from left to right of the picture."""
+        """Grid in world coordinates (RAS, mm), shape (4, 4); the first axis runs to the left, as scanners store it."""
         sizes = np.array(self.voxel_mm.value) * [-1, 1, 1]
         affine = np.diag([*sizes, 1.0])
         affine[:3, 3] = -affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
@@ -145,7 +121,7 @@ class Protocol(Part):
 
     def gradients(self) -> GradientTable:
         """Return the gradient table: volumes without weighting first, then evenly spread directions."""
-        n_b0, n_directions = int(self.n_b0.value), int(self.n_directions.value)
+        n_b0, n_directions = self.n_b0.value, self.n_directions.value
         bvals = np.r_[np.zeros(n_b0), np.full(n_directions, self.b_value_s_mm2.value)]
         return GradientTable(bvals, np.vstack([np.zeros((n_b0, 3)), spread_directions(n_directions)]))
 
@@ -164,6 +140,7 @@ class Protocol(Part):
         }
 
 
+@cache
 def spread_directions(n: int) -> NDArray[np.floating]:
     """Spread axes evenly over the sphere by electrostatic repulsion (Jones et al., Magn Reson Med 1999).
 
@@ -175,20 +152,28 @@ def spread_directions(n: int) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of shape (n, 3)
-        Unit vectors; an axis and its antipode count as one.
+        Unit vectors; an axis and its antipode count as one. They are found once and cannot be written to.
     """
-    # A spiral over the half sphere is close enough for repulsion to settle in the same place every time.
-    height = (np.arange(n) + 0.5) / n
-    turn = np.pi * (3 - np.sqrt(5)) * np.arange(n)
-    radius = np.sqrt(1 - height**2)
-    axes = np.column_stack([radius * np.cos(turn), radius * np.sin(turn), height])
-    for step in 0.05 * 0.99 ** np.arange(600):
-        force = np.zeros_like(axes)
-        for sign in (1, -1):
-            apart = axes[:, None] - sign * axes[None]
-            distance = np.linalg.norm(apart, axis=2)
-            np.fill_diagonal(distance, np.inf)
-            force += (apart / distance[..., None] ** 3).sum(axis=1)
-        axes = axes + step * force / n
-        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-    return axes
+    # Repulsion may settle in a poor place, so the best of several starts is kept.
+    axes = default_rng(0).standard_normal((N_STARTS, n, 3))
+    axes /= np.linalg.norm(axes, axis=2, keepdims=True)
+    for step in 0.3 * 0.99 ** np.arange(600):
+        push = _repulsion(axes)[0] / n
+        # Axes that start close to each other would be thrown onto others.
+        axes = axes + step * push / np.maximum(1, np.linalg.norm(push, axis=2, keepdims=True))
+        axes /= np.linalg.norm(axes, axis=2, keepdims=True)
+    best = axes[np.argmin(_repulsion(axes)[1])]
+    best.flags.writeable = False
+    return best
+
+
+def _repulsion(axes: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Force on each axis, shape (starts, n, 3), and energy of each start, shape (starts,); antipodes repel as well."""
+    force, energy = np.zeros_like(axes), np.zeros(len(axes))
+    for sign in (1, -1):
+        apart = axes[:, :, None] - sign * axes[:, None]
+        distance = np.linalg.norm(apart, axis=3)
+        distance[:, np.eye(axes.shape[1], dtype=bool)] = np.inf
+        force += (apart / distance[..., None] ** 3).sum(axis=2)
+        energy += (1 / distance).sum(axis=(1, 2))
+    return force, energy

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
-from scipy import fft, ndimage
+from scipy import fft
 from scipy.spatial.transform import Rotation
 
 from dtimuscle.dwi import DwiSeries, Floats, TensorMaps
@@ -15,9 +15,10 @@ from dtimuscle.simulation.anatomy import FIRST_MUSCLE, TISSUES, Ints, Thighs
 from dtimuscle.simulation.physics import eigenvalues
 from dtimuscle.simulation.protocol import Protocol
 
-# The object is drawn this many times finer within slices, and in this many layers of each slice, than it is scanned.
+# The object is drawn this many times finer within slices than it is scanned, and in this many layers of each slice (an
+# odd number, so that one of them is the slice's middle).
 FINENESS = 2
-LAYERS = 2
+LAYERS = 3
 
 # How far beyond the scanned slab the object is drawn, so that it can move into view, mm.
 MARGIN_MM = 12.0
@@ -99,19 +100,22 @@ def simulate_scan(
     values = _region_values(thighs, parameters)
     s0 = _region_s0(thighs, protocol)
     poses = _draw_poses(len(gradients), motion_mm, motion_deg, rng)
-    distortions = [_eddy(g, b, eddy_percent, protocol) for g, b in zip(gradients.directions, gradients.bvals, strict=True)]
+    distortions = [
+        _eddy(g, b, eddy_percent, protocol) for g, b in zip(gradients.directions, gradients.bvals, strict=True)
+    ]
     transforms = np.array(distortions) @ poses
     noise_sd = protocol.muscle_signal.value / snr if snr else 0.0
     drawing = _Drawing.of(thighs, protocol)
-    volumes = []
+    magnitude = np.empty((*protocol.shape, len(gradients)), dtype=np.float32)
     for volume in range(len(gradients)):
         turned = poses[volume, :3, :3].T @ gradients.directions[volume]
         signal = s0 * np.exp(-gradients.bvals[volume] * _diffusivity(values, thighs.directions, turned, protocol))
         image = drawing.scan(signal.astype(np.float32), transforms[volume], ringing=ringing)
         if noise_sd:
-            image = image + noise_sd * (rng.standard_normal(image.shape) + 1j * rng.standard_normal(image.shape))
-        volumes.append(np.abs(image).astype(np.float32))
-    series = DwiSeries(np.stack(volumes, axis=-1), protocol.affine, gradients)
+            real, imaginary = np.float32(noise_sd) * rng.standard_normal((2, *image.shape), dtype=np.float32)
+            image = image + real + 1j * imaginary
+        magnitude[..., volume] = np.abs(image)
+    series = DwiSeries(magnitude, protocol.affine, gradients)
     regions = drawing.look_up(np.eye(4), fine=False)
     labels = thighs.labels(regions, protocol.affine)
     return SimulatedScan(series, labels, _truth(regions, values, s0, thighs, protocol), transforms, noise_sd)
@@ -137,15 +141,20 @@ class _Drawing:
 
     @classmethod
     def of(cls, thighs: Thighs, protocol: Protocol) -> "_Drawing":
-        """Draw the thighs, with a margin that can move into view."""
-        spacing = np.array(protocol.voxel_mm.value) / [FINENESS, FINENESS, LAYERS]
-        half = np.array(protocol.voxel_mm.value) * protocol.shape / 2 + [0, 0, MARGIN_MM]
-        counts = np.ceil(half / spacing)
-        axes = [np.arange(-n, n + 1) * step for n, step in zip(counts, spacing, strict=True)]
-        affine = np.diag([*spacing, 1.0])
-        affine[:3, 3] = -counts * spacing
-        points = np.array(np.meshgrid(*axes, indexing="ij"))
-        return cls(thighs.regions_at(points).astype(np.uint8), affine, protocol)
+        """Draw the thighs, with a margin that can move into view.
+
+        The drawing has a point at every point that a scan without motion looks up: if it had two on either side of
+        it instead, all of them would be taken from the same side and that scan alone would be shifted.
+        """
+        sizes, steps = np.array(protocol.voxel_mm.value), np.array([FINENESS, FINENESS, LAYERS])
+        margins = np.ceil(np.array([0, 0, MARGIN_MM]) * steps / sizes) + steps
+        axes = []
+        for size, step, margin, n in zip(sizes, steps, margins, protocol.shape, strict=True):
+            last = step * (n - 1) / 2 + margin
+            axes.append(np.arange(-last, last + 1) * size / step)
+        affine = np.diag([*(sizes / steps), 1.0])
+        affine[:3, 3] = [axis[0] for axis in axes]
+        return cls(thighs.regions_at(*axes), affine, protocol)
 
     def look_up(self, transform: Floats, *, fine: bool) -> Ints:
         """Region that each voxel, or each point of its finer grid, shows once the body has moved by a transform."""
@@ -153,19 +162,22 @@ class _Drawing:
         grid = np.diag([*(1 / steps), 1.0])
         # Within slices the finer grid begins at the voxel's centre, as k-space wants it; layers fill the slice.
         grid[2, 3] = (1 / steps[2] - 1) / 2
-        index = np.linalg.inv(self.affine) @ np.linalg.inv(transform) @ self.protocol.affine @ grid
-        shape = tuple(int(n) for n in np.array(self.protocol.shape) * steps)
-        return ndimage.affine_transform(
-            self.regions, index[:3, :3], index[:3, 3], shape, order=0, mode="nearest", output=np.uint8
-        )
+        to_index = np.linalg.inv(self.affine) @ np.linalg.inv(transform) @ self.protocol.affine @ grid
+        i, j, k = np.ogrid[tuple(slice(int(n)) for n in np.array(self.protocol.shape) * steps)]
+        nearest = np.zeros(1, dtype=np.int32)
+        for size, (a, b, c, offset) in zip(self.regions.shape, to_index[:3], strict=True):
+            # What lies beyond the drawing looks like its border. Adding a half and cutting rounds to the nearest.
+            index = np.float32(a * i + offset + 0.5) + np.float32(b * j + c * k)
+            nearest = nearest * size + np.clip(index, 0, size - 1).astype(np.int32)
+        return self.regions.ravel()[nearest]
 
     def scan(self, signal: Floats, transform: Floats, *, ringing: bool) -> Floats:
         """Image the moved object: each point shows what was there before it moved."""
-        image = signal[self.look_up(transform, fine=ringing)]
+        image = np.take(signal, self.look_up(transform, fine=ringing))
         if not ringing:
             return image
-        layers = image.reshape(*image.shape[:2], -1, LAYERS).mean(axis=-1)
-        return _cut_k_space(layers, self.protocol.shape[:2])
+        slices = image.reshape(*image.shape[:2], -1, LAYERS).mean(axis=-1)
+        return _cut_k_space(slices, self.protocol.shape[:2])
 
 
 def _cut_k_space(fine: Floats, shape: tuple[int, int]) -> Floats:
@@ -205,7 +217,8 @@ def _region_s0(thighs: Thighs, protocol: Protocol) -> Floats:
     muscle = protocol.signal("muscle")
     s0 = np.full(len(thighs.directions), protocol.muscle_signal.value)
     s0[:FIRST_MUSCLE] = [
-        0.0 if tissue == "air" else protocol.signal(tissue) / muscle * protocol.muscle_signal.value for tissue in TISSUES
+        0.0 if tissue == "air" else protocol.signal(tissue) / muscle * protocol.muscle_signal.value
+        for tissue in TISSUES
     ]
     return s0
 

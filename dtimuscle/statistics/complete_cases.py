@@ -45,7 +45,13 @@ def align(values: _Rows, outcome: pd.Series) -> _Rows:
 
 
 def as_floats(values: pd.Series | pd.DataFrame) -> NDArray[np.float64]:
-    """Return values as floats, with NaN for everything that is missing or infinite."""
+    """Return values as floats, with NaN for everything that is missing or infinite.
+
+    Parameters
+    ----------
+    values : Series or DataFrame
+        Numbers of any type, also nullable ones.
+    """
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
@@ -80,7 +86,13 @@ def complete_cases(features: pd.DataFrame, outcome: pd.Series) -> tuple[pd.DataF
 
 
 def is_constant(values: NDArray[np.float64]) -> bool:
-    """Tell whether values do not vary, up to rounding; true for fewer than two values."""
+    """Tell whether values do not vary, up to rounding; true for fewer than two values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Numbers without NaN.
+    """
     if values.size < 2:
         return True
     return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())

@@ -137,7 +137,13 @@ def estimates_from_frame(frame: pd.DataFrame) -> tuple[Estimate, ...]:
 
 
 def interval_or_none(interval: Interval) -> Interval | None:
-    """Return the interval, or None where it is not defined."""
+    """Return the interval, or None where it is not defined.
+
+    Parameters
+    ----------
+    interval : Interval
+        Ends that may be NaN.
+    """
     return interval if interval.is_defined else None
 
 

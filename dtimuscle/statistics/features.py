@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dtimuscle.errors import ParticipantsError, RoiTableError, StatisticsError
+from dtimuscle.errors import RoiTableError, StatisticsError
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.participants import check_participants
 from dtimuscle.roi_table import PARAMETERS, ROUTES, check_roi_table, select_values
 
 SIDES = ("both", "left", "right")
@@ -59,12 +60,26 @@ class FeatureFrame:
 
 
 def feature_name(muscle: str, parameter: str) -> str:
-    """Return the name of one parameter of one muscle, e.g. `adductor_longus.md`."""
+    """Return the name of one parameter of one muscle, e.g. `adductor_longus.md`.
+
+    Parameters
+    ----------
+    muscle : str
+        Canonical name.
+    parameter : str
+        `fa`, `md`, `ad` or `rd`.
+    """
     return f"{muscle}.{parameter}"
 
 
 def split_feature(name: str) -> tuple[str, str]:
-    """Return the muscle and the parameter of a feature; the parameter is empty for anything else."""
+    """Return the muscle and the parameter of a feature; the parameter is empty for anything else.
+
+    Parameters
+    ----------
+    name : str
+        A feature, or any other column.
+    """
     muscle, _, parameter = name.rpartition(".")
     return (muscle, parameter) if parameter in PARAMETERS and muscle else (name, "")
 
@@ -119,20 +134,20 @@ def feature_frame(
         If a choice is not one of those offered.
     """
     _check_choices(route, statistic, side, poor_below_grade, parameters)
-    patients = _index_by_id(participants)
+    patients = check_participants(participants, source="the table of participants").set_index("participant_id")
     rows, issues = _select_rows(roi_table, route=route, statistic=statistic, side=side, parameters=parameters)
     values, value_issues = _spread(rows, parameters)
     everybody = patients.index.append(values.index.difference(patients.index, sort=False))
     issues += value_issues + _strangers(patients.index, values.index)
 
-    grade, grade_issues = _grades(patients)
-    grade = grade.reindex(everybody)
+    issues += _without_grade(patients, has_column="lovett_grade" in participants.columns)
+    grade = patients["lovett_grade"].reindex(everybody)
     return FeatureFrame(
         values=values.reindex(everybody),
         grade=grade,
         poor=(grade < poor_below_grade).astype("boolean").rename("poor"),
-        covariates=patients.drop(columns="lovett_grade", errors="ignore").reindex(everybody),
-        issues=tuple(issues + grade_issues),
+        covariates=patients.drop(columns="lovett_grade").reindex(everybody),
+        issues=tuple(issues),
         poor_below_grade=poor_below_grade,
     )
 
@@ -175,42 +190,16 @@ def _check_choices(route: str, statistic: str, side: str, poor_below_grade: int,
         raise StatisticsError(f"poor_below_grade {poor_below_grade} found, a Lovett grade from 1 to 5 needed.")
 
 
-def _index_by_id(participants: pd.DataFrame) -> pd.DataFrame:
-    if "participant_id" not in participants.columns:
-        raise ParticipantsError("the table of participants has no column participant_id. Add it.")
-    for row, name in enumerate(participants["participant_id"], start=1):
-        if not isinstance(name, str) or not name:
-            raise ParticipantsError(
-                f"row {row} of the table of participants: participant_id {name!r} found, text needed. "
-                "Read identifiers as text, so that 001 stays 001."
-            )
-    twice = participants.loc[participants["participant_id"].duplicated(), "participant_id"]
-    if len(twice):
-        raise ParticipantsError(f"{twice.iloc[0]} stands twice in the table of participants. Keep one row.")
-    return participants.set_index("participant_id")
-
-
-def _grades(patients: pd.DataFrame) -> tuple[pd.Series, list[Issue]]:
+def _without_grade(patients: pd.DataFrame, *, has_column: bool) -> list[Issue]:
     where = "table of participants"
-    if "lovett_grade" not in patients.columns:
-        none = pd.Series(pd.NA, index=patients.index, dtype="Int64", name="lovett_grade")
+    if not has_column:
         what = "there is no column lovett_grade, so nobody belongs to a group."
-        return none, [Issue(Severity.WARNING, where, what, "Add the Lovett grade (0 to 5) of each participant.")]
-    found = patients["lovett_grade"]
-    numbers = pd.to_numeric(found, errors="coerce")
-    wrong = found[found.notna() & ~numbers.isin(range(6))]
-    if len(wrong):
-        others = f" (so have {len(wrong) - 1} others)" if len(wrong) > 1 else ""
-        raise ParticipantsError(
-            f"{wrong.index[0]} has the Lovett grade {wrong.iloc[0]}{others}; a whole number from 0 to 5 is needed. "
-            "Correct lovett_grade in the table of participants, or write n/a."
-        )
-    ungraded = found.index[found.isna()]
-    issues = []
-    if len(ungraded):
-        what = f"{_listed(ungraded)}: no Lovett grade; left out of every comparison."
-        issues.append(Issue(Severity.WARNING, where, what, "Add lovett_grade if it is known."))
-    return numbers.astype("Int64"), issues
+        return [Issue(Severity.WARNING, where, what, "Add the Lovett grade (0 to 5) of each participant.")]
+    ungraded = patients.index[patients["lovett_grade"].isna()]
+    if not len(ungraded):
+        return []
+    what = f"{_listed(ungraded)}: no Lovett grade; left out of every comparison."
+    return [Issue(Severity.WARNING, where, what, "Add lovett_grade if it is known.")]
 
 
 def _select_rows(

@@ -227,7 +227,13 @@ def holm(p_values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def small_sample_correction(df: float) -> float:
-    """Return Hedges' exact factor J(df) = Γ(df/2) / (√(df/2) Γ((df - 1)/2)) (Hedges 1981)."""
+    """Return Hedges' exact factor J(df) = Γ(df/2) / (√(df/2) Γ((df - 1)/2)) (Hedges 1981).
+
+    Parameters
+    ----------
+    df : float
+        Degrees of freedom of the pooled SD.
+    """
     return math.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / math.sqrt(df / 2)
 
 

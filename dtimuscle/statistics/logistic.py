@@ -276,7 +276,13 @@ def enter_by_p(features: FeatureFrame, *, entry_p: float = 0.05, level: float = 
 
 
 def step_of(name: str) -> float:
-    """Return the difference of a feature, in its unit, that its odds ratio is about."""
+    """Return the difference of a feature, in its unit, that its odds ratio is about.
+
+    Parameters
+    ----------
+    name : str
+        A feature, or any other column.
+    """
     return STEPS.get(split_feature(name)[1], 1.0)
 
 

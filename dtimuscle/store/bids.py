@@ -11,15 +11,21 @@ import pandas as pd
 
 from dtimuscle import __version__
 from dtimuscle.dwi import DwiSeries, TensorMaps
-from dtimuscle.errors import DatasetError
+from dtimuscle.errors import DatasetError, ParticipantsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels
 from dtimuscle.participants import check_participants
 from dtimuscle.settings import fingerprint
 from dtimuscle.store.files import read_json, read_tsv, write_json, write_text, write_tsv
-from dtimuscle.store.images import write_gradients, write_image, write_label_table
+from dtimuscle.store.images import write_gradients, write_image, write_label_table, write_scaled_image
 
 BIDS_VERSION = "1.10.0"
+
+# Parameter maps, which the standard has proposed (BEP 16) but its validator does not know yet.
+MAPS = "*_dwimap.nii.gz"
+
+# Step of the stored signal: far below any noise, and small enough that a scan without noise keeps its tensor.
+SIGNAL_QUANTUM = 1 / 8
 
 # By this entry under GeneratedBy a dataset is known to be simulated.
 SIMULATION = "dtimuscle simulation"
@@ -279,6 +285,12 @@ def _match(
         Issue(Severity.WARNING, who, "stands in participants.tsv but has no diffusion series.", "")
         for who in sorted(listed - has_folder)  # a folder without a complete series has its own issue
     ]
+    without_prefix = sorted(who for who in listed if f"sub-{who}" in scanned)
+    if without_prefix:
+        raise ParticipantsError(
+            f"{root / 'participants.tsv'}: '{without_prefix[0]}' lacks the prefix of BIDS; "
+            f"write sub-{without_prefix[0]}."
+        )
     unlisted = sorted(scanned - listed)
     if len(participants):
         issues += [
@@ -316,6 +328,19 @@ def write_description(root: Path, name: str, *, kind: str, generated_by: list[di
     """
     fields = {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": kind, "GeneratedBy": generated_by}
     write_json(root / "dataset_description.json", {**fields, **more})
+
+
+def write_ignored(root: Path, patterns: Iterable[str]) -> None:
+    """Write `.bidsignore`, which tells the BIDS validator what the standard does not cover.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    patterns : iterable of str
+        File names, `*` standing for anything.
+    """
+    write_text(root / ".bidsignore", "\n".join(patterns) + "\n")
 
 
 def simulation_maker(settings: dict[str, Any]) -> dict[str, Any]:
@@ -361,7 +386,7 @@ def write_participants(root: Path, participants: pd.DataFrame) -> None:
 
 
 def write_scan(root: Path, participant_id: str, series: DwiSeries, sidecar: dict[str, Any]) -> None:
-    """Write a raw diffusion series as a scanner would: 16-bit integers.
+    """Write a raw diffusion series as 16-bit integers with a scale factor, as converters from DICOM do.
 
     Parameters
     ----------
@@ -370,14 +395,14 @@ def write_scan(root: Path, participant_id: str, series: DwiSeries, sidecar: dict
     participant_id : str
         With its prefix, `sub-001`.
     series : DwiSeries
-        Signal within the range of 16-bit integers.
+        Signal from 0 to 4095, as scanners give it.
     sidecar : dict
         Acquisition as BIDS names it.
     """
     stem = root / participant_id / "dwi" / f"{participant_id}_dwi"
     write_gradients(stem.with_suffix(".bval"), stem.with_suffix(".bvec"), series.gradients, series.affine)
     write_json(stem.with_suffix(".json"), sidecar)
-    write_image(stem.with_suffix(".nii.gz"), np.rint(series.signal).astype(np.int16), series.affine)
+    write_scaled_image(stem.with_suffix(".nii.gz"), series.signal, series.affine, quantum=SIGNAL_QUANTUM)
 
 
 def write_labels(root: Path, participant_id: str, labels: MuscleLabels) -> None:
@@ -394,7 +419,7 @@ def write_labels(root: Path, participant_id: str, labels: MuscleLabels) -> None:
     """
     stem = root / participant_id / "dwi" / f"{participant_id}_dseg"
     write_label_table(stem.with_suffix(".tsv"), labels)
-    write_image(stem.with_suffix(".nii.gz"), labels.values.astype(np.int16), labels.affine)
+    write_image(stem.with_suffix(".nii.gz"), labels.values.astype(np.int32), labels.affine)
 
 
 def write_truth(root: Path, participant_id: str, truth: TensorMaps) -> None:
@@ -482,6 +507,7 @@ def write_truth_table(root: Path, truth: pd.DataFrame) -> None:
     write_tsv(path, truth.loc[:, list(TRUTH_COLUMNS)])
     units = {"fa": {"Units": "1"}, "md": {"Units": "mm2/s"}}
     write_json(path.with_suffix(".json"), units)
+    write_ignored(path.parent, (path.name, path.with_suffix(".json").name, MAPS))
 
 
 def read_truth(dataset: Dataset) -> pd.DataFrame:

@@ -20,14 +20,21 @@ from dtimuscle.errors import DatasetError
 from dtimuscle.issues import Issue
 from dtimuscle.roi_table import COLUMNS, check_roi_table
 from dtimuscle.settings import Study, fingerprint
-from dtimuscle.store.bids import Dataset, Scan, dataset_key, simulation_maker, write_description
+from dtimuscle.store.bids import (
+    MAPS,
+    Dataset,
+    Scan,
+    dataset_key,
+    simulation_maker,
+    write_description,
+    write_ignored,
+)
 from dtimuscle.store.files import (
     file_digest,
     naming,
     read_json,
     read_tsv,
     write_json,
-    write_text,
     write_tsv,
 )
 from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image
@@ -39,8 +46,10 @@ STEPS = tuple(STEP_VERSIONS)
 
 MAP_UNITS = {"fa": "1", "md": "mm2/s", "ad": "mm2/s", "rd": "mm2/s", "s0": "arbitrary", "direction": "1"}
 
-# Files that BIDS has no name for yet; its validator is told so.
-BEYOND_BIDS = ("*_roi.tsv", "roi.tsv", "roi.json", "*_quality.json")
+# Files that BIDS has no name for yet, or (gradients of a preprocessed series) no place in its validator's rules.
+BEYOND_BIDS = (
+    "*_roi.tsv", "roi.tsv", "roi.json", "*_desc-quality.json", MAPS, "*_dwimap.json", "*_dwi.bval", "*_dwi.bvec",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ def describe_derivatives(derivatives: Derivatives, dataset: Dataset) -> None:
             generated_by=makers,
             SourceDatasets=[{"URL": dataset.root.resolve().as_uri()}],
         )
-        write_text(folder / ".bidsignore", "\n".join(BEYOND_BIDS) + "\n")
+        write_ignored(folder, BEYOND_BIDS)
 
 
 # Receipts
@@ -178,7 +187,7 @@ def write_receipt(derivatives: Derivatives, step: str, scan: Scan, key: str) -> 
     """
     folder = derivatives.folders[step]
     files = sorted((folder / scan.participant_id / scan.session / "dwi").glob(f"{scan.name}_*"))
-    outputs = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+    outputs = {path.relative_to(folder).as_posix(): {**_stamp(path), "sha256": file_digest(path)} for path in files}
     write_json(_receipt_file(derivatives, step, scan), {"key": key, "outputs": outputs})
 
 
@@ -210,9 +219,19 @@ def is_current(derivatives: Derivatives, step: str, scan: Scan, key: str) -> boo
     except (DatasetError, KeyError, TypeError):
         return False
     folder = derivatives.folders[step]
-    return has_key and all(
-        (folder / name).is_file() and file_digest(folder / name) == digest for name, digest in outputs.items()
-    )
+    return has_key and all(_is_unchanged(folder / name, output) for name, output in outputs.items())
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _is_unchanged(path: Path, output: dict[str, Any]) -> bool:
+    """Trust a file with the size and time of writing that the receipt knows; read any other."""
+    if not path.is_file():
+        return False
+    return output | _stamp(path) == output or file_digest(path) == output.get("sha256")
 
 
 # Preprocessed series
@@ -402,26 +421,6 @@ def read_roi_rows(derivatives: Derivatives, scan: Scan) -> pd.DataFrame:
         As `read_roi_table` returns it.
     """
     return read_roi_table(derivatives.file("muscles", scan, "roi.tsv"))
-
-
-def has_quality(derivatives: Derivatives, step: str, scan: Scan) -> bool:
-    """Tell whether a step has left its word on one participant.
-
-    Parameters
-    ----------
-    derivatives : Derivatives
-        The datasets.
-    step : str
-        `preprocessed`, `tensor` or `muscles`.
-    scan : Scan
-        The participant.
-
-    Returns
-    -------
-    bool
-        True once the step has been written.
-    """
-    return derivatives.file(step, scan, "desc-quality.json").is_file()
 
 
 def read_quality(derivatives: Derivatives, step: str, scan: Scan) -> dict[str, Any]:

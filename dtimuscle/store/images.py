@@ -97,6 +97,26 @@ def write_image(path: Path, data: NDArray, affine: Floats) -> None:
     write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
 
 
+def write_scaled_image(path: Path, data: Floats, affine: Floats, *, quantum: float) -> None:
+    """Write a compressed NIfTI image as 16-bit integers that are multiples of a quantum, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File that ends in `.nii.gz`.
+    data : ndarray
+        Values within ± 32,767 quanta.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    quantum : float
+        Step between stored values.
+    """
+    image = nib.Nifti1Image(np.rint(data / quantum).astype(np.int16), affine)
+    image.header.set_slope_inter(quantum, 0)
+    image.header.set_xyzt_units("mm", "sec")
+    write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
+
+
 def read_dwi(image: Path, bval: Path, bvec: Path, *, b0_threshold: float) -> DwiSeries:
     """Read a diffusion-weighted series with its gradients.
 

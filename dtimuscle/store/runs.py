@@ -269,7 +269,9 @@ class Run:
         DataFrame
             Unrounded.
         """
-        return pd.read_csv(self.folder / "tables" / f"{name}.csv")
+        path = self.folder / "tables" / f"{name}.csv"
+        # An exhibit may have nothing to say, such as a model that no feature entered.
+        return pd.read_csv(path) if read_text(path).strip() else pd.DataFrame()
 
     # Issues
 

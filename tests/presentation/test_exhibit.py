@@ -1,8 +1,14 @@
+import io
 import json
+import xml.etree.ElementTree as ET
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from dtimuscle.presentation.exhibit import Beside, Exhibit, ExhibitCard
+from dtimuscle.presentation.style import drawing, to_png, to_svg
 
 
 def _exhibit(**changes) -> Exhibit:
@@ -19,6 +25,40 @@ def test_an_exhibit_shows_itself_in_a_notebook_with_title_and_summary():
 
 def test_a_table_shows_its_markup():
     assert "<table>here</table>" in _exhibit(kind="table", html="<table>here</table>")._repr_html_()
+
+
+def test_a_stamped_figure_says_so_in_every_form():
+    with drawing():
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().plot([0, 1])
+    exhibit = _exhibit(svg=to_svg(figure, name="x", alt="A line."), png=to_png(figure), alt="A line.")
+    stamped = exhibit.stamped("Simulated data & no patients")
+    words = ["".join(node.itertext()) for node in ET.fromstring(stamped.svg).iter() if node.tag.endswith("}text")]
+    assert words[-1] == "Simulated data & no patients"
+    assert stamped.alt == "A line. Simulated data & no patients."
+    assert ET.fromstring(stamped.svg).get("aria-label") == stamped.alt
+    before, after = (imread(io.BytesIO(png), format="png") for png in (exhibit.png, stamped.png))
+    assert after.shape[0] > before.shape[0]
+    assert after.shape[1] == before.shape[1]
+    assert np.allclose(after[: len(before), :, :3], before[..., :3])
+    assert after[len(before) :].min() < 0.6  # there is ink on the added strip
+    assert exhibit.stamped("Simulated data & no patients").png == stamped.png
+
+
+def test_the_stamp_lies_within_the_figure():
+    with drawing():
+        figure = Figure(figsize=(2, 1))
+    exhibit = _exhibit(svg=to_svg(figure, name="x", alt=""), png=to_png(figure))
+    root = ET.fromstring(exhibit.stamped("Simulated").svg)
+    height = float(root.get("viewBox").split()[3])
+    line = [node for node in root.iter() if node.tag.endswith("}text")][-1]
+    assert 72 < float(line.get("y")) < height
+    assert root.get("height") == f"{height:g}pt"
+
+
+def test_a_stamped_table_stays_as_it_is():
+    table = _exhibit(kind="table", html="<table></table>")
+    assert table.stamped("Simulated") is table
 
 
 def test_a_card_survives_json():

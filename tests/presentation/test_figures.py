@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -51,6 +52,36 @@ def test_statistical_figures_state_n(drawn):
         "published_and_found",
     ):  # fmt: skip
         assert "n = " in _words(drawn[name].svg), name
+
+
+def test_correlation_figure_shows_each_patient_with_value_and_grade(results, drawn):
+    data = drawn["correlation_with_grade"].data
+    assert len(data) == 39 + 40 + 40  # one FA of the gracilis is missing
+    fa = data[data["feature"] == "gracilis.fa"].set_index("participant_id")["value"]
+    assert fa.sort_index().equals(results.features.values["gracilis.fa"].dropna().rename("value"))
+
+
+def test_drawings_are_written_without_waste(drawn):
+    svg = drawn["correlation_with_grade"].svg
+    assert not re.search(r'[" ]-?\d+\.\d{3,}[" ]', svg.partition(">")[2])
+    assert svg.count("font-family") == 1
+    points = sum(len(list(node)) for node in ET.fromstring(svg).iter() if "fill-opacity" in node.get("style", ""))
+    assert points >= 39 + 40 + 40
+
+
+def test_what_surrounds_the_body_is_cut_off():
+    body = np.zeros((40, 40))
+    body[10:30, 5:35] = 100.0
+    exhibit = figures.before_after_figure(body, body * 0.9)
+    assert "in the same grey scale" in exhibit.summary
+    wide = figures.before_after_figure(np.pad(body, 50), np.pad(body * 0.9, 50))
+    assert wide.svg.count("<image") == 3 + 1  # three pictures and a colour bar
+    sizes = [node.get("viewBox") for node in map(ET.fromstring, (exhibit.svg, wide.svg))]
+    assert sizes[0] == sizes[1]
+
+
+def test_maps_take_a_title(maps):
+    assert figures.tensor_maps_figure(maps, title="Muscles without their rim").title == "Muscles without their rim"
 
 
 def test_axes_carry_units(drawn):

@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 
 import nbformat.v4 as nb
@@ -200,6 +201,74 @@ def test_parameters_of_a_notebook_stand_open_and_other_code_is_folded(pages, con
     assert page.count('<details class="code">') == 1
 
 
+@pytest.fixture(scope="module")
+def executed():
+    explained = (
+        'run_folder: str = ""  # where results go\nscale: float = 1.0  # µ, no unit\nnames: list[str] = []  # who'
+    )
+    injected = (
+        '# Parameters\nrun_folder = "/home/anna/reports/my_run"\nscale = 2.5\nnames = ["a", "/data/b"]\nnew = None\n'
+    )
+    shown = '<p><a href="file:///home/anna/reports/my_run/index.html">/home/anna/reports/my_run/index.html</a></p>'
+    return nb.new_notebook(
+        cells=[
+            nb.new_code_cell(explained, metadata={"tags": ["parameters"]}),
+            nb.new_code_cell(injected, metadata={"tags": ["injected-parameters"]}),
+            nb.new_code_cell("close()", outputs=[nb.new_output("display_data", data={"text/html": shown})]),
+        ]
+    )
+
+
+def _code(page: str) -> str:
+    return unescape(re.sub(r"<[^>]+>", "", page))
+
+
+def test_parameters_stand_once_with_the_values_of_the_run(executed, context):
+    page = notebook_page(executed, context, title="T")
+    assert page.count("<summary>Parameters") == 1
+    code = _code(page)
+    for line in ('run_folder: str = "my_run"  # where results go', "scale: float = 2.5  # µ, no unit", "new = None"):
+        assert line in code
+    assert 'names: list[str] = ["a", "b"]  # who' in code
+
+
+def test_places_of_the_machine_stay_out_of_pages(executed, context):
+    command = "dtimuscle run --dataset /data/scans/bids --out '/home/anna/reports/my_run' --set scale=1/2"
+    page = notebook_page(executed, replace(context, command=command), title="T")
+    assert "/home" not in page
+    assert "file:" not in page.partition("<body>")[2]
+    assert ">my_run/index.html</a>" in page
+    assert "dtimuscle run --dataset …/bids --out '…/my_run' --set scale=1/2" in _code(page)
+    assert "/home/anna" in executed.cells[1].source  # the notebook itself stays as it was executed
+
+
+def test_parameters_that_are_no_literals_are_shown_as_they_are(context):
+    cells = [
+        nb.new_code_cell("%magic", metadata={"tags": ["parameters"]}),
+        nb.new_code_cell("x = f()", metadata={"tags": ["injected-parameters"]}),
+    ]
+    assert "%magic" in _code(notebook_page(nb.new_notebook(cells=cells), context, title="T"))
+
+
+def test_claims_of_the_index_are_one_line_each_with_all_numbers_folded_below(context):
+    pairs = [
+        Beside("Gracilis", "lower", "0.1", "agrees", "FA is lower."),
+        Beside("Sartorius", "lower", "0.2", "undecided", "FA is lower."),
+        Beside("FA + ADC", "0.722", "0.811", "disagrees", "Both tell more."),
+    ]
+    page = index_page([], context, question="?", key_results=pairs)
+    lines = re.findall(r"<summary>(.*?)</summary>(.*?)</details>", page, flags=re.DOTALL)
+    assert [re.findall(r'class="statement">([^<]+)', line)[0] for line, _ in lines] == [
+        "FA is lower.",
+        "Both tell more.",
+    ]
+    assert "1&nbsp;agrees" in lines[0][0]
+    assert "1&nbsp;undecided" in lines[0][0]
+    for number in ("0.1", "0.2"):
+        assert number in lines[0][1]
+    assert "0.811" in lines[1][1]
+
+
 @pytest.mark.parametrize(
     ("html", "cleaned"),
     [
@@ -210,6 +279,7 @@ def test_parameters_of_a_notebook_stand_open_and_other_code_is_folded(pages, con
         ("<img src='data:image/png;base64,aGk='>", "<img src='data:image/png;base64,aGk='>"),
         ("<b onclick='f()'>b</b>", "<b>b</b>"),
         ("<a href='java\nscript:f()'>b</a>", "<a>b</a>"),
+        ("<a href='file:///home/x'>b</a>", "<a>b</a>"),
         ("<link rel=stylesheet href=//x.org/a.css>b", "b"),
         ("<p style='background:url(//x.org)'>b</p>", "<p>b</p>"),
         ('<svg viewBox="0 0 1 1"><path d="M0 0"/></svg>', '<svg viewBox="0 0 1 1"><path d="M0 0"/></svg>'),

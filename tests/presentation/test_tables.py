@@ -39,6 +39,21 @@ def test_group_table_puts_the_published_value_beside_the_found_one(results, regi
     assert "Published" not in tables.group_comparison_table(results.comparisons, registry).html
 
 
+def test_the_unit_of_published_values_is_said_once_and_only_where_there_are_any(results, registry):
+    note = "The published ADC is printed in mm²/s."
+    published = {("gracilis.md", "poor"): "1.02 ± 0.34"}
+    with_values = tables.group_comparison_table(results.comparisons, registry, published=published, published_note=note)
+    assert with_values.summary.endswith(note)
+    assert note not in tables.group_comparison_table(results.comparisons, registry, published_note=note).summary
+
+
+def test_tables_carry_no_rules_for_parts_that_they_lack(results, registry):
+    html = tables.correlation_table(results.correlations, registry).html
+    assert ".gt_row " in html
+    assert ".gt_footnote" not in html
+    assert "position: sticky" in html
+
+
 def test_every_table_has_caption_row_headers_and_its_own_id(results, registry, bias):
     made = [
         tables.quality_table(pd.DataFrame({"participant_id": ["001"], "snr": [30.0]})),
@@ -67,6 +82,21 @@ def test_quality_table_lives_without_the_columns_that_are_missing():
     assert "0.88" in exhibit.html
     assert "1.2" in _text(exhibit.html)
     assert "SNR" not in exhibit.html
+
+
+def test_quality_without_motion_correction_says_nothing_of_motion():
+    quality = pd.DataFrame({"participant_id": ["001", "002"], "snr": [30.0, 31.0], "max_displacement_mm": [None, None]})
+    exhibit = tables.quality_table(quality, title="Quality of the fit")
+    assert "otion" not in exhibit.summary + _text(exhibit.html)
+    assert exhibit.title == "Quality of the fit"
+    assert "Motion" in _text(tables.quality_table(quality.assign(max_displacement_mm=[1.0, None])).html)
+
+
+def test_quality_of_nothing_lists_the_participants():
+    quality = pd.DataFrame({"participant_id": ["001"], "snr": [None], "n_directions": [None]})
+    exhibit = tables.quality_table(quality)
+    assert "001" in _text(exhibit.html)
+    assert "SNR" not in exhibit.summary
 
 
 def test_characteristics_give_mean_and_sd_or_count_and_percent(results):

@@ -155,10 +155,11 @@ def test_another_study_keeps_its_own_groups_units_and_digits(made_up: PublishedS
 
 def test_means_are_listed_by_the_groups_of_new_data(made_up: PublishedStudy) -> None:
     assert made_up.printed_means_as_text == {
-        ("vastus_lateralis.md", "poor"): "1.70 ± 0.1 µm²/ms",
-        ("vastus_lateralis.md", "good"): "1.5 ± 0.1 µm²/ms",
+        ("vastus_lateralis.md", "poor"): "1.70 ± 0.1",
+        ("vastus_lateralis.md", "good"): "1.5 ± 0.1",
         ("sartorius.fa", "poor"): "0.210 ± 0.02",
     }
+    assert made_up.printed_units_in_words == "The published MD is printed in µm²/ms."
     assert made_up.printed_mean_values == {
         ("vastus_lateralis.md", "poor"): 1.7e-3,
         ("vastus_lateralis.md", "good"): 1.5e-3,

@@ -90,7 +90,7 @@ def test_a_mean_keeps_the_interval_that_it_brings(made_up: PublishedStudy) -> No
     found = Estimate("mean", "sartorius.fa", "poor", 0.2, sd=0.5, interval=Interval(0.19, 0.205, 0.9), n=5)
     verdict = _only(judge(made_up, [found], claims=["fa_means"]))
     assert (verdict.agreement, verdict.found) == ("disagrees", found)
-    assert "90 % interval" in verdict.reason
+    assert "90% CI" in verdict.reason
     assert "assumption" not in verdict.reason
 
 

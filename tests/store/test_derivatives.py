@@ -165,10 +165,8 @@ def test_a_preprocessed_series_survives_saving(dataset, place, series, has_noise
 
 
 def test_quality_is_there_once_it_was_written(dataset, place):
-    scan, other = dataset.scans
+    scan = dataset.scans[0]
     derivatives.write_roi_rows(place, scan, pd.DataFrame([row()]), [Issue(Severity.NOTE, "sub-01", "is odd.")])
-    assert derivatives.has_quality(place, "muscles", scan)
-    assert not derivatives.has_quality(place, "muscles", other)
     (record,) = derivatives.read_quality(place, "muscles", scan)["issues"]
     assert Issue.from_dict(record) == Issue(Severity.NOTE, "sub-01", "is odd.")
 

@@ -1,0 +1,305 @@
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtimuscle.errors import DtiMuscleError, NotebookError
+from dtimuscle.running import study as running
+from dtimuscle.running.pool import Silent
+from dtimuscle.running.study import StudyOutcome, run_study
+from dtimuscle.settings import Study
+
+# A few voxels need no preprocessing, and have no rim to leave out.
+PLAIN = Study().with_values(
+    denoise=False, unring=False, correct_motion=False, estimator="ols", erosion_mm=0.0, min_voxels=1, workers=1
+)
+GRADES = {"sub-01": 3, "sub-02": 5}
+
+
+@pytest.fixture
+def executed(monkeypatch) -> list[str]:
+    """Notebooks that the runner chose; they are not run."""
+    names: list[str] = []
+    monkeypatch.setattr(running, "execute", lambda notebook, parameters, run: names.append(notebook))
+    return names
+
+
+@pytest.fixture
+def run(tmp_path, executed):
+    """Run the plain study on a dataset without its notebooks."""
+
+    def run(root: Path, **settings) -> StudyOutcome:
+        study = PLAIN.with_values(dataset=str(root), **settings)
+        return run_study(study, progress=Silent(), folder=tmp_path / "run")
+
+    return run
+
+
+@pytest.fixture
+def refused(run, executed, tmp_path, generated_files_stay_out_of_the_tree):
+    """Expect a study to be refused before anything is written, and return the one line that says why."""
+
+    def refused(root: Path, **settings) -> str:
+        with pytest.raises(DtiMuscleError) as caught:
+            run(root, **settings)
+        assert executed == []
+        assert not (tmp_path / "run").exists()
+        assert list(generated_files_stay_out_of_the_tree.iterdir()) == []
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refused
+
+
+def change(path: Path, **replaced) -> None:
+    """Change values or affine of an image in place."""
+    image = nib.load(path)
+    values = replaced.get("values", np.asarray(image.dataobj))
+    nib.save(nib.Nifti1Image(values, replaced.get("affine", image.affine)), path)
+
+
+# Which notebooks run
+
+
+def test_with_grades_and_labels_every_notebook_runs(run, make_dataset, executed):
+    outcome = run(make_dataset(grades=GRADES))
+    assert executed == ["01_preprocessing", "02_tensor_fitting", "03_roi_statistics", "04_modelling", "05_replication"]
+    assert outcome.notebooks == tuple(executed)
+    assert outcome.failures == ()
+
+
+@pytest.mark.parametrize("grades", [None, {"sub-01": "n/a", "sub-02": "n/a"}])
+def test_without_grades_the_groups_are_left_out_and_the_front_page_says_why(run, make_dataset, executed, grades):
+    outcome = run(make_dataset(grades=grades))
+    assert executed == ["01_preprocessing", "02_tensor_fitting", "03_roi_statistics"]
+    assert outcome.failures == ()
+    assert any("no participant has a Lovett grade" in issue.what for issue in outcome.issues)
+    assert "no participant has a Lovett grade" in (outcome.run.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_without_labels_muscle_values_are_left_out_and_the_front_page_says_why(run, make_dataset, executed):
+    root = make_dataset(grades=GRADES)
+    shutil.rmtree(root / "derivatives")
+    outcome = run(root)
+    assert executed == ["01_preprocessing", "02_tensor_fitting"]
+    assert outcome.failures == ()
+    assert "no participant has muscle labels" in (outcome.run.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_table_of_ones_own_starts_at_the_models(tmp_path, executed):
+    table = tmp_path / "values.csv"
+    table.write_text("participant_id,lovett_grade,gracilis_fa\na,3,0.2\nb,5,0.3\n", encoding="utf-8")
+    outcome = run_study(PLAIN.with_values(roi_table=str(table)), progress=Silent(), folder=tmp_path / "run")
+    assert executed == ["04_modelling", "05_replication"]
+    assert outcome.outcomes == ()
+
+
+def test_a_notebook_that_fails_ends_the_run_and_is_reported(run, make_dataset, monkeypatch):
+    def execute(notebook, parameters, run):
+        if notebook == "03_roi_statistics":
+            raise NotebookError("03_roi_statistics.ipynb, cell 4: no such muscle")
+
+    monkeypatch.setattr(running, "execute", execute)
+    outcome = run(make_dataset(grades=GRADES))
+    assert outcome.notebooks == ("01_preprocessing", "02_tensor_fitting")
+    (failure,) = outcome.failures
+    assert failure.where == "03_roi_statistics"
+    assert "cell 4: no such muscle" in (outcome.run.folder / "index.html").read_text(encoding="utf-8")
+
+
+# A participant's fault
+
+
+def drop_volume(root: Path) -> Path:
+    path = root / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    change(path, values=np.asarray(nib.load(path).dataobj)[..., :-1])
+    return path.with_name("sub-01_dwi.bval")
+
+
+def keep_one_volume(root: Path) -> Path:
+    path = root / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    change(path, values=np.asarray(nib.load(path).dataobj)[..., 0])
+    return path
+
+
+def lose(name: str):
+    def lose(root: Path) -> Path:
+        path = root / "sub-01" / "dwi" / name
+        path.unlink()
+        return path.with_name("sub-01_dwi.nii.gz")
+
+    return lose
+
+
+def shorten_directions(root: Path) -> Path:
+    path = root / "sub-01" / "dwi" / "sub-01_dwi.bvec"
+    np.savetxt(path, np.loadtxt(path)[:, :-1])
+    return path
+
+
+def shift_labels(root: Path) -> Path:
+    path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.nii.gz"
+    affine = nib.load(path).affine.copy()
+    affine[2, 3] += 3
+    change(path, affine=affine)
+    return path
+
+
+def rename_labels(root: Path) -> Path:
+    path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.tsv"
+    path.write_text("index\tname\n7151\tgrazilis left\n7152\tgrazilis right\n", encoding="utf-8")
+    return path
+
+
+def damage(root: Path) -> Path:
+    path = root / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    return path
+
+
+FAULTS = {
+    "no bval": (lose("sub-01_dwi.bval"), "has no .bval.", "Put sub-01_dwi.bval beside it"),
+    "no bvec": (lose("sub-01_dwi.bvec"), "has no .bvec.", "Put sub-01_dwi.bvec beside it"),
+    "volumes": (drop_volume, "7 b-values for 6 volumes", "There must be one for each volume."),
+    "directions": (shorten_directions, "6 × 3 numbers; 7 volumes need three rows of 7", ""),
+    "three dimensions": (keep_one_volume, "this image has 3", "Give the whole series in one file."),
+    "grid": (shift_labels, "3.0 mm", "Resample"),
+    "half a file": (damage, "cannot be read as an image", "Copy or convert it again."),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_participants_fault_is_reported_and_the_others_go_on(run, make_dataset, executed, fault):
+    root = make_dataset(("sub-01", "sub-02", "sub-03"), grades={**GRADES, "sub-03": 2})
+    spoil, what, remedy = FAULTS[fault]
+    path = spoil(root)
+    outcome = run(root)
+    (failure,) = outcome.failures
+    assert failure.where == "sub-01"
+    line = str(failure)
+    assert str(path) in line
+    assert what in line
+    assert remedy in line
+    assert "\n" not in line
+    page = (outcome.run.folder / "index.html").read_text(encoding="utf-8")
+    assert what in page
+    assert "04_modelling" in executed
+    processed = {processed.scan.name for processed in outcome.outcomes if processed.failure is None}
+    assert processed == {"sub-02", "sub-03"}
+
+
+def test_labels_whose_names_are_no_muscles_leave_a_warning_that_names_the_file(run, make_dataset):
+    root = make_dataset(("sub-01", "sub-02", "sub-03"), grades={**GRADES, "sub-03": 2})
+    path = rename_labels(root)
+    outcome = run(root)
+    lines = [str(issue) for issue in outcome.issues if "grazilis" in str(issue)]
+    assert lines
+    assert any(path.name in line for line in lines)
+
+
+def test_when_nobody_can_be_processed_no_notebook_runs(run, make_dataset, executed):
+    root = make_dataset(grades=GRADES)
+    for name in GRADES:
+        (root / name / "dwi" / f"{name}_dwi.nii.gz").write_bytes(b"no image")
+    outcome = run(root)
+    assert executed == []
+    assert [failure.where for failure in outcome.failures] == ["sub-01", "sub-02"]
+    assert (outcome.run.folder / "index.html").is_file()
+
+
+# What is wrong with the whole study is said before anything is computed
+
+
+def test_a_grade_outside_the_scale_is_refused(refused, make_dataset):
+    root = make_dataset(grades={"sub-01": 6, "sub-02": 3})
+    assert refused(root) == (
+        f"{root / 'participants.tsv'}: sub-01 has Lovett grade '6'; grades are whole numbers from 0 to 5, or n/a."
+    )
+
+
+def test_a_participant_that_stands_twice_is_refused(refused, make_dataset):
+    root = make_dataset(grades=GRADES)
+    table = pd.read_csv(root / "participants.tsv", sep="\t")
+    pd.concat([table, table.iloc[:1]]).to_csv(root / "participants.tsv", sep="\t", index=False)
+    assert "sub-01 stands twice. Keep one row" in refused(root)
+
+
+@pytest.mark.parametrize(("grades", "empty"), [((4, 5), "poor"), ((0, 3), "good")])
+def test_a_group_with_no_one_in_it_is_refused(refused, make_dataset, grades, empty):
+    root = make_dataset(grades=dict(zip(GRADES, grades, strict=True)))
+    message = refused(root)
+    assert message.startswith(f"{root / 'participants.tsv'}: nobody has {empty} muscle function")
+    assert "change poor_below_grade" in message
+
+
+def test_another_threshold_may_fill_both_groups(run, make_dataset):
+    root = make_dataset(grades={"sub-01": 4, "sub-02": 5})
+    assert run(root, poor_below_grade=5).failures == ()
+
+
+def test_a_folder_that_is_no_dataset_is_refused(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "dataset_description.json" in refused(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"roc_muscles": ["grazilis"]}, "grazilis"),
+        ({"published": "wang"}, "wang.yaml: there is no such file"),
+        ({"claims": ["c99"]}, "c99"),
+        ({"labels": "/nowhere"}, "/nowhere: there is no such folder"),
+    ],
+)
+def test_a_setting_that_names_nothing_is_refused(refused, make_dataset, settings, words):
+    assert words in refused(make_dataset(grades=GRADES), **settings)
+
+
+def test_a_notebook_without_its_tag_is_refused_before_anything_is_computed(
+    refused, make_dataset, tmp_path, monkeypatch
+):
+    folder = tmp_path / "notebooks"
+    shutil.copytree(Path(running.notebook_path("")).parent, folder)
+    path = folder / "05_replication.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace('"parameters"', '"params"'), encoding="utf-8")
+    monkeypatch.setattr("dtimuscle.store.places.notebooks_folder", lambda: folder)
+    message = refused(make_dataset(grades=GRADES))
+    assert f"{path}: 0 cells are tagged 'parameters'" in message
+
+
+# What a run leaves
+
+
+def test_a_run_says_what_it_came_from(run, make_dataset):
+    root = make_dataset(grades=GRADES)
+    outcome = run(root)
+    record = json.loads((outcome.run.folder / "run.json").read_text(encoding="utf-8"))
+    assert record["settings"]["data"]["dataset"] == str(root)
+    assert set(record["inputs"]) == {"sub-01", "sub-02"}
+    assert record["is_simulated"] is False
+    assert {"dtimuscle", "numpy", "dipy"} <= set(record["versions"])
+    assert set(record["seconds"]) == {"participants", *outcome.notebooks}
+
+
+def test_what_an_earlier_run_left_does_not_outlive_it(run, make_dataset):
+    root = make_dataset(grades=GRADES)
+    folder = run(root).run.folder
+    (folder / "tables").mkdir(exist_ok=True)
+    (folder / "tables" / "old.csv").write_text("a\n1\n", encoding="utf-8")
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    run(root)
+    assert not (folder / "tables" / "old.csv").exists()
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_pages_say_simulated_when_the_scans_are(run, make_dataset, is_simulated):
+    outcome = run(make_dataset(grades=GRADES, is_simulated=is_simulated))
+    page = (outcome.run.folder / "index.html").read_text(encoding="utf-8")
+    assert ("Simulated data, not patients" in page) is is_simulated
+    results = json.loads((outcome.run.folder / "results.json").read_text(encoding="utf-8"))
+    assert results["is_simulated"] is is_simulated
