@@ -413,7 +413,7 @@ def _leaner(svg: str) -> str:
 
 
 def _with_short_ids(svg: str, name: str) -> str:
-    """Number the ids that are left; a figure's points refer to them thousands of times."""
+    """Shorten the ids that are left: a figure's points refer to them thousands of times."""
     prefix = f"f{crc32(name.encode()) & 0xFFFF:x}"
     short = {long: f"{prefix}-{number}" for number, long in enumerate(re.findall(r' id="([^"]+)"', svg))}
     return re.sub(r'( id="|href="#|url\(#)([^")]+)', lambda use: use[1] + short.get(use[2], use[2]), svg)

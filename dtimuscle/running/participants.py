@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 
-from dtimuscle.errors import DtiMuscleError
+from dtimuscle.errors import DtiMuscleError, LabelError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.roi_table import COLUMNS
@@ -69,12 +69,14 @@ class Processing:
     @property
     def issues(self) -> tuple[Issue, ...]:
         """Issues of the dataset and of every participant."""
-        return (*self.failures, *self.dataset.issues, *(issue for outcome in self.outcomes for issue in outcome.issues))
+        noted = (*self.dataset.issues, *(issue for outcome in self.outcomes for issue in outcome.issues))
+        return tuple(dict.fromkeys((*self.failures, *noted)))
 
     @property
     def failures(self) -> tuple[Issue, ...]:
         """Why some participants have no result."""
-        return tuple(outcome.failure for outcome in self.outcomes if outcome.failure)
+        incomplete = (issue for issue in self.dataset.issues if issue.severity is Severity.ERROR)
+        return (*incomplete, *(outcome.failure for outcome in self.outcomes if outcome.failure))
 
     def roi_table(self) -> pd.DataFrame:
         """Return the ROI rows of all participants that have muscle labels.
@@ -263,6 +265,8 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
     series, _ = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
     maps = derivatives.read_maps(place, scan)
     labels, issues = images.read_labels(scan.labels, registry.read_registry())
+    if issues and not labels.present:
+        raise LabelError(f"{scan.labels}: no label is a known muscle. {issues[0]}")
     with files.naming(scan.labels):
         measured = imaging.measure(
             series,

@@ -27,6 +27,9 @@ from dtimuscle.store.images import read_labels
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run
 
+# A figure may leave its page, so it says by itself what its data are.
+SIMULATED = "Simulated data, not patients"
+
 
 class HasEstimates(Protocol):
     """A statistical result that can say its numbers."""
@@ -228,6 +231,8 @@ class Session:
         exhibit : Exhibit
             The table or figure.
         """
+        if self.is_simulated:
+            exhibit = exhibit.stamped(SIMULATED)
         self._n_shown += 1
         show_exhibit(self.run, exhibit, notebook=self.notebook, position=self._n_shown)
         return exhibit
@@ -252,7 +257,8 @@ class Link:
     path: Path
 
     def _repr_html_(self) -> str:
-        return f'<p>Written: <a href="{escape(self.path.as_uri())}">{escape(str(self.path))}</a></p>'
+        place = f"{self.path.parent.name}/{self.path.name}"
+        return f'<p>Written: <a href="{escape(self.path.as_uri())}">{escape(place)}</a></p>'
 
 
 def open_session(notebook: str, *, run_folder: str = "", **settings: Any) -> Session:

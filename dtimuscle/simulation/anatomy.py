@@ -50,7 +50,13 @@ class Ellipse:
     proximal: tuple[float, float, float, float, float]
 
     def at(self, height: float) -> Floats:
-        """Return centre, half axes and rotation (degrees) at a height from 0 (distal) to 1 (proximal), shape (5,)."""
+        """Return centre, half axes and rotation (degrees) at a height from 0 (distal) to 1 (proximal), shape (5,).
+
+        Parameters
+        ----------
+        height : float
+            From 0 (distal) to 1 (proximal).
+        """
         distal = np.array(self.distal)
         return distal + height * (np.array(self.proximal) - distal)
 

@@ -126,7 +126,13 @@ class Protocol(File):
         return GradientTable(bvals, np.vstack([np.zeros((n_b0, 3)), spread_directions(n_directions)]))
 
     def signal(self, tissue: str) -> float:
-        """Return a tissue's signal at b = 0: proton density, decay until the echo, fat suppression."""
+        """Return a tissue's signal at b = 0: proton density, decay until the echo, fat suppression.
+
+        Parameters
+        ----------
+        tissue : str
+            One of the protocol's tissues.
+        """
         looks = self.tissues[tissue]
         return looks.proton_density * np.exp(-self.echo_time_ms.value / looks.t2_ms) * (1 - looks.suppression)
 

@@ -152,7 +152,7 @@ def shift_labels(root: Path) -> Path:
 def rename_labels(root: Path) -> Path:
     path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.tsv"
     path.write_text("index\tname\n7151\tgrazilis left\n7152\tgrazilis right\n", encoding="utf-8")
-    return path
+    return path.with_name("sub-01_dseg.nii.gz")
 
 
 def damage(root: Path) -> Path:
@@ -168,6 +168,7 @@ FAULTS = {
     "directions": (shorten_directions, "6 × 3 numbers; 7 volumes need three rows of 7", ""),
     "three dimensions": (keep_one_volume, "this image has 3", "Give the whole series in one file."),
     "grid": (shift_labels, "3.0 mm", "Resample"),
+    "unknown muscles": (rename_labels, "no label is a known muscle. sub-01_dseg.tsv, index 7151: ", "gracilis"),
     "half a file": (damage, "cannot be read as an image", "Copy or convert it again."),
 }
 
@@ -192,13 +193,23 @@ def test_a_participants_fault_is_reported_and_the_others_go_on(run, make_dataset
     assert processed == {"sub-02", "sub-03"}
 
 
-def test_labels_whose_names_are_no_muscles_leave_a_warning_that_names_the_file(run, make_dataset):
-    root = make_dataset(("sub-01", "sub-02", "sub-03"), grades={**GRADES, "sub-03": 2})
-    path = rename_labels(root)
+def test_a_label_whose_name_is_no_muscle_is_left_out_with_a_warning(run, make_dataset):
+    root = make_dataset(grades=GRADES)
+    path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.tsv"
+    path.write_text("index\tname\n7151\tgrazilis left\n7152\tgracilis right\n", encoding="utf-8")
     outcome = run(root)
-    lines = [str(issue) for issue in outcome.issues if "grazilis" in str(issue)]
-    assert lines
-    assert any(path.name in line for line in lines)
+    assert outcome.failures == ()
+    (line,) = [str(issue) for issue in outcome.issues if "grazilis" in str(issue)]
+    assert "sub-01_dseg.tsv, index 7151" in line
+
+
+def test_when_no_scan_is_complete_the_run_ends_with_the_reasons(run, make_dataset, executed):
+    root = make_dataset(grades=GRADES)
+    for name in GRADES:
+        (root / name / "dwi" / f"{name}_dwi.bval").unlink()
+    outcome = run(root)
+    assert executed == []
+    assert [failure.where for failure in outcome.failures] == ["sub-01", "sub-02"]
 
 
 def test_when_nobody_can_be_processed_no_notebook_runs(run, make_dataset, executed):
