@@ -124,9 +124,7 @@ def validate(
     console.print(table)
     _show_issues(report.issues)
     if report.n_failed:
-        console.print(
-            f"{report.n_failed} of {len(found.scans) or report.n_failed} scans cannot be processed as they are."
-        )
+        console.print(f"{report.n_failed} of {report.n_scans} scans cannot be processed as they are.")
         raise typer.Exit(WRONG_INPUT)
     console.print("Every scan can be processed.")
 

@@ -107,16 +107,7 @@ def fit_series(
         )
         fitted = imaging.fit(made.series, made.mask, estimator=estimator)
     issues = [*made.quality.issues, *fitted.quality.issues]
-    written = []
-    if preprocess:
-        stem = out / f"{files.stem}_desc-preproc"
-        write_image(Path(f"{stem}.nii.gz"), made.series.signal, series.affine)
-        write_gradients(Path(f"{stem}.bval"), Path(f"{stem}.bvec"), made.series.gradients, series.affine)
-        written.append(Path(f"{stem}.nii.gz"))
-    for parameter, values in {**fitted.maps.scalars, "direction": fitted.maps.direction}.items():
-        path = out / f"{files.stem}_param-{parameter}_dwimap.nii.gz"
-        write_map(path, values, series.affine, parameter=parameter, estimator=estimator)
-        written.append(path)
+    table = None
     if files.labels:
         labels, more = read_labels(files.labels, read_registry())
         with naming(files.labels):
@@ -131,7 +122,19 @@ def fit_series(
                 is_simulated=False,
             )
         issues += [*more, *measured.issues]
-        write_roi_table(out / f"{files.stem}_roi.tsv", measured.table)
+        table = measured.table
+    written = []
+    if preprocess:
+        stem = out / f"{files.stem}_desc-preproc"
+        write_image(Path(f"{stem}.nii.gz"), made.series.signal, series.affine)
+        write_gradients(Path(f"{stem}.bval"), Path(f"{stem}.bvec"), made.series.gradients, series.affine)
+        written.append(Path(f"{stem}.nii.gz"))
+    for parameter, values in {**fitted.maps.scalars, "direction": fitted.maps.direction}.items():
+        path = out / f"{files.stem}_param-{parameter}_dwimap.nii.gz"
+        write_map(path, values, series.affine, parameter=parameter, estimator=estimator)
+        written.append(path)
+    if table is not None:
+        write_roi_table(out / f"{files.stem}_roi.tsv", table)
         written.append(out / f"{files.stem}_roi.tsv")
     return tuple(written), tuple(issues)
 

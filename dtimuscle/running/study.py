@@ -78,7 +78,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     begun = time.monotonic()
     run = Run((folder or reports_folder() / study.name).resolve())
     _check_settings(study, run)
-    dataset = _open_input(study, progress)
+    dataset = _open_input(study, run, progress)
     run.clear()
     run.write_study(study)
     processing = process(dataset, study, progress=progress) if dataset else None
@@ -121,11 +121,15 @@ def _check_settings(study: Study, run: Run) -> None:
         check_parameters(notebook_path(notebook), parameters_for(notebook, study, run))
 
 
-def _open_input(study: Study, progress: Progress) -> Dataset | None:
+def _open_input(study: Study, run: Run, progress: Progress) -> Dataset | None:
     """Find the scans, or None when a table of values is brought along."""
     threshold = study.analysis.poor_below_grade
     if study.data.roi_table:
         path = Path(study.data.roi_table)
+        if path.is_relative_to(run.folder):
+            raise SettingsError(
+                f"{path}: lies in the folder of the results, which is emptied first. Name another --out."
+            )
         cohort, _ = read_own_table(path, read_registry())
         require_both_groups(cohort.participants, poor_below_grade=threshold, source=str(path))
         return None

@@ -55,7 +55,16 @@ class Validation:
     @property
     def n_failed(self) -> int:
         """How many scans cannot be processed."""
-        return sum(issue.severity is Severity.ERROR for issue in self.issues)
+        return len(self._failed)
+
+    @property
+    def n_scans(self) -> int:
+        """How many scans there are, those that lack a file among them."""
+        return len(self._failed | {scan.name for scan in self.dataset.scans})
+
+    @property
+    def _failed(self) -> set[str]:
+        return {issue.where for issue in self.issues if issue.severity is Severity.ERROR}
 
     def groups(self, poor_below_grade: int) -> str:
         """Say how many participants have which muscle function.

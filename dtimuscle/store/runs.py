@@ -12,7 +12,7 @@ import nbformat
 import pandas as pd
 
 from dtimuscle import __version__
-from dtimuscle.errors import DatasetError
+from dtimuscle.errors import DatasetError, SettingsError
 from dtimuscle.issues import Issue
 from dtimuscle.participants import check_participants
 from dtimuscle.settings import Study
@@ -32,6 +32,9 @@ from dtimuscle.store.registry import read_study
 
 # Packages whose version can change a number.
 NUMERICAL_PACKAGES = ("numpy", "scipy", "pandas", "dipy", "nibabel", "statsmodels", "scikit-learn")
+
+# By this file a folder is known to be a run's, so that nothing else is ever replaced.
+MARKER = ".dtimuscle-run"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,17 @@ class Run:
         return self.folder / "study.yaml"
 
     def clear(self) -> None:
-        """Remove what an earlier run left here; only what this class writes is touched."""
+        """Remove what an earlier run left here, and nothing else.
+
+        Raises
+        ------
+        SettingsError
+            If the folder holds files and is not a run's folder.
+        """
+        if self.folder.exists() and not (self.folder / MARKER).is_file() and any(self.folder.iterdir()):
+            raise SettingsError(
+                f"{self.folder}: holds files that are not a run's. Name an empty or new folder with --out."
+            )
         for name in ("exhibits", "figures", "tables", "pages", "notebooks"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (
@@ -83,6 +96,9 @@ class Run:
         study : Study
             The settings.
         """
+        write_text(
+            self.folder / MARKER, "This folder holds a run of dtimuscle; the next run of its name replaces it.\n"
+        )
         write_yaml(self.study_file, study.model_dump(mode="json"))
 
     def read_study(self) -> Study | None:

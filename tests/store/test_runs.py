@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtimuscle.errors import DatasetError
+from dtimuscle.errors import DatasetError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.settings import Study
 from dtimuscle.statistics.estimates import Estimate, Interval, estimates_from_frame, estimates_to_frame
@@ -165,7 +165,7 @@ def test_clearing_spares_what_the_run_did_not_make(run):
     nbformat.write(nbformat.v4.new_notebook(), run.notebook_file("04_modelling"))
     (run.folder / "my remarks.txt").write_text("keep")
     run.clear()
-    assert listing(run) == {"study.yaml", "notes.html", "my remarks.txt"}
+    assert listing(run) == {".dtimuscle-run", "study.yaml", "notes.html", "my remarks.txt"}
 
 
 def test_clearing_a_folder_that_is_not_there_makes_none(run):
@@ -183,3 +183,12 @@ def test_an_executed_notebook_is_found_again(run):
 
 def test_a_run_is_called_like_its_folder(run):
     assert run.name == "thigh_study"
+
+
+def test_a_folder_with_somebodys_files_is_never_cleared(tmp_path):
+    mine = tmp_path / "figures" / "mine.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    with pytest.raises(SettingsError, match="holds files that are not a run's"):
+        Run(tmp_path).clear()
+    assert mine.read_bytes() == b"mine"

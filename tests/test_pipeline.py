@@ -1,0 +1,254 @@
+"""The whole flow on a small simulated cohort: every notebook, every page, every file that a run leaves."""
+
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dtimuscle.errors import NotebookError
+from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path
+from dtimuscle.running.participants import process
+from dtimuscle.running.pool import Silent
+from dtimuscle.running.session import open_dataset
+from dtimuscle.running.study import StudyOutcome, run_study
+from dtimuscle.settings import Study
+from dtimuscle.store import places
+from dtimuscle.store.runs import Run
+
+pytestmark = pytest.mark.slow
+
+SIMULATED = "Simulated data, not patients"
+
+# What each notebook shows, in its order.
+TABLES = {
+    "01_preprocessing": ("gradients", "quality"),
+    "02_tensor_fitting": ("estimators", "fit_quality"),
+    "03_roi_statistics": ("muscles", "bias"),
+    "04_modelling": (
+        "characteristics", "group_comparison", "correlation", "univariate", "multivariable", "auc_features", "auc",
+        "auc_comparison",
+    ),
+    "05_replication": ("readings", "verdicts"),
+}  # fmt: skip
+FIGURES = {
+    "01_preprocessing": ("denoising", "unringing", "motion", "displacement"),
+    "02_tensor_fitting": ("tensor_maps",),
+    "03_roi_statistics": ("eroded_labels", "bias_by_muscle"),
+    "04_modelling": ("groups_fa", "groups_md", "correlation_with_grade", "odds_ratios", "roc"),
+    "05_replication": ("published_and_found",),
+}
+
+
+def expected_files(notebooks: tuple[str, ...]) -> set[str]:
+    """Name every file that a run leaves."""
+    tables = [name for notebook in notebooks for name in TABLES[notebook]]
+    figures = [name for notebook in notebooks for name in FIGURES[notebook]]
+    files = {
+        "index.html", "results.json", "run.json", "issues.json", "study.yaml", "roi.tsv", "roi.json",
+        "participants.tsv", "tables/estimates.csv",
+    }  # fmt: skip
+    files |= {f"{notebook}.html" for notebook in notebooks}
+    files |= {f"notebooks/{notebook}.ipynb" for notebook in notebooks}
+    for name in (*tables, *figures):
+        files |= {f"pages/{name}.html", f"tables/{name}.csv", f"exhibits/{name}.json"}
+    return files | {f"figures/{name}.{ending}" for name in figures for ending in ("svg", "png")}
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def pages_of(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
+
+
+def numbers(values: Any) -> Iterator[float]:
+    """Yield every number in nested lists and dictionaries."""
+    if isinstance(values, dict | list):
+        for value in values.values() if isinstance(values, dict) else values:
+            yield from numbers(value)
+    elif isinstance(values, float):
+        yield values
+
+
+@dataclass
+class Made:
+    cache: Path
+    study: Study
+    first: StudyOutcome
+    results: dict[str, Any]
+    roi_table: bytes
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, coarse_protocol) -> Made:
+    """Run the study once with everything on; other tests look at what it left."""
+    cache, folder = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("reports") / "small"
+    study = Study().with_values(
+        protocol=coarse_protocol, n_poor=5, n_good=7, erosion_mm=0.0, min_voxels=3, workers=1
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(places.CACHE_VARIABLE, str(cache))
+        outcome = run_study(study, progress=Silent(), folder=folder, command="dtimuscle run")
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return Made(cache, study, outcome, results, (folder / "roi.tsv").read_bytes())
+
+
+@pytest.fixture
+def cache(made, monkeypatch) -> Path:
+    """Use what the run has left instead of an empty folder."""
+    monkeypatch.setenv(places.CACHE_VARIABLE, str(made.cache))
+    return made.cache
+
+
+def test_every_notebook_runs_to_its_end(made):
+    assert [str(failure) for failure in made.first.failures] == []
+    assert made.first.notebooks == NOTEBOOKS
+    assert len(made.first.outcomes) == 12
+
+
+def test_a_run_leaves_these_files_and_no_others(made):
+    assert files_of(made.first.run.folder) == expected_files(NOTEBOOKS)
+
+
+def test_the_notebooks_of_the_kit_stay_as_they_were(made):
+    folder = notebook_path("").parent
+    assert {path.name for path in folder.iterdir()} - {".ipynb_checkpoints"} == {f"{name}.ipynb" for name in NOTEBOOKS}
+
+
+def test_results_hold_every_exhibit_with_its_rows(made):
+    shown = {name for names in (*TABLES.values(), *FIGURES.values()) for name in names}
+    assert set(made.results["exhibits"]) == shown
+    assert made.results["is_simulated"] is True
+    # The multivariable model may be empty in twelve patients; nothing else is.
+    assert [name for name, exhibit in made.results["exhibits"].items() if not exhibit["rows"]] in ([], ["multivariable"])
+    for notebook in NOTEBOOKS:
+        for name in (*TABLES[notebook], *FIGURES[notebook]):
+            assert made.results["exhibits"][name]["notebook"] == notebook
+
+
+def test_results_are_json_that_any_program_reads(made):
+    text = (made.first.run.folder / "results.json").read_text(encoding="utf-8")
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    found = list(numbers(made.results))
+    assert len(found) > 1000
+    assert all(math.isfinite(number) for number in found)
+
+
+def test_every_kind_of_estimate_is_there(made):
+    kinds = {estimate["kind"] for estimate in made.results["estimates"]}
+    assert kinds >= {"mean", "difference", "correlation", "univariate_odds_ratio", "auc", "auc_difference"}
+
+
+def test_every_page_says_that_the_data_are_simulated(made):
+    pages = pages_of(made.first.run.folder)
+    assert [name for name, page in pages.items() if SIMULATED not in page] == []
+
+
+def test_pages_ask_nothing_of_the_network(made):
+    for name, page in pages_of(made.first.run.folder).items():
+        for word in ('src="http', "src='http", 'rel="stylesheet" href="http', "require.js", "cdn."):
+            assert word not in page, (name, word)
+
+
+def test_published_values_stand_beside_the_found_ones(made):
+    beside = made.results["exhibits"]["verdicts"]["beside"]
+    assert beside
+    assert all(row["published"] and row["agreement"] for row in beside)
+    index = (made.first.run.folder / "index.html").read_text(encoding="utf-8")
+    assert all(f"pages/{name}.html" in index for name in made.results["exhibits"])
+
+
+def test_a_second_run_computes_nothing_and_finds_the_same(made, cache):
+    again = run_study(made.study, progress=Silent(), folder=made.first.run.folder, command="dtimuscle run")
+    assert {outcome.computed for outcome in again.outcomes} == {()}
+    assert again.notebooks == NOTEBOOKS
+    assert json.loads((again.run.folder / "results.json").read_text(encoding="utf-8")) == made.results
+    assert files_of(again.run.folder) == expected_files(NOTEBOOKS)
+
+
+def test_the_same_values_come_from_any_number_of_workers(made, tmp_path, monkeypatch):
+    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path))
+    study = made.study.with_values(workers=2)
+    process(open_dataset(study), study)
+    (table,) = tmp_path.glob("derivatives/*/muscles-*/roi.tsv")
+    assert table.read_bytes() == made.roi_table
+
+
+@pytest.mark.parametrize(
+    ("settings", "again"), [({"erosion_mm": 6.25}, ("muscles",)), ({"estimator": "ols"}, ("tensor", "muscles"))]
+)
+def test_a_changed_setting_makes_again_what_reads_it(made, cache, settings, again):
+    study = made.study.with_values(**settings)
+    outcomes = process(open_dataset(study), study).outcomes
+    assert {outcome.computed for outcome in outcomes} == {again}
+
+
+def test_papermill_alone_runs_a_notebook_with_its_own_settings(made, cache, tmp_path):
+    Run(tmp_path).write_study(made.study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from papermill import execute_notebook
+
+        execute_notebook(
+            notebook_path("02_tensor_fitting"),
+            tmp_path / "out.ipynb",
+            {"estimator": "nlls", "run_folder": str(tmp_path)},
+            cwd=notebook_path("").parent,
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    assert Run(tmp_path).read_study() == made.study.with_values(estimator="nlls", workers=0)
+    quality = pd.read_csv(tmp_path / "tables" / "fit_quality.csv")
+    assert set(quality["estimator"]) == {"nlls"}
+    assert len(list(cache.glob("derivatives/*/tensor-*"))) >= 2
+
+
+def test_a_table_of_ones_own_gives_the_models_and_no_word_of_simulation(made, tmp_path):
+    wide = made.first.run.read_roi_table().query("route == 'voxelwise' and side == 'both' and parameter in ('fa', 'md')")
+    wide = wide.assign(feature=wide["muscle"] + "_" + wide["parameter"])
+    wide = wide.pivot_table(index="participant_id", columns="feature", values="mean")
+    wide.columns = [f"{name} [mm2/s]" if name.endswith("_md") else name for name in wide.columns]
+    people = made.first.run.read_participants().set_index("participant_id")
+    wide.join(people[["lovett_grade", "age"]]).to_csv(tmp_path / "mine.csv")
+    study = Study().with_values(roi_table=str(tmp_path / "mine.csv"))
+    outcome = run_study(study, progress=Silent(), folder=tmp_path / "run")
+    assert [str(failure) for failure in outcome.failures] == []
+    assert outcome.notebooks == NOTEBOOKS[3:]
+    assert files_of(outcome.run.folder) == expected_files(NOTEBOOKS[3:])
+    assert [name for name, page in pages_of(outcome.run.folder).items() if SIMULATED in page] == []
+    found = pd.read_csv(outcome.run.folder / "tables" / "group_comparison.csv")
+    from_scans = pd.DataFrame(made.results["exhibits"]["group_comparison"]["rows"])
+    pd.testing.assert_series_equal(
+        found.set_index("feature")["difference"].sort_index(),
+        from_scans.set_index("feature")["difference"].sort_index(),
+    )
+
+
+def test_an_identifier_that_became_a_number_is_refused_with_the_remedy(made, cache, tmp_path):
+    Run(tmp_path).write_study(made.study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from papermill import PapermillExecutionError, execute_notebook
+
+        with pytest.raises(PapermillExecutionError, match="-r participant 001"):
+            execute_notebook(
+                notebook_path("02_tensor_fitting"),
+                tmp_path / "out.ipynb",
+                {"participant": 1, "run_folder": str(tmp_path)},
+                cwd=notebook_path("").parent,
+                kernel_name="python3",
+                progress_bar=False,
+            )
+
+
+def test_the_runner_refuses_a_number_as_identifier_before_the_kernel_starts(tmp_path):
+    with pytest.raises(NotebookError, match="Identifiers are text: put them in quotes"):
+        execute("02_tensor_fitting", {"participant": 1}, Run(tmp_path))
+    assert not list(tmp_path.iterdir())
