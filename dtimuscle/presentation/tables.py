@@ -395,6 +395,7 @@ def auc_table(
     registry: MuscleRegistry,
     *,
     published: Mapping[str, str] | None = None,
+    title: str = "How well the values tell poor from good function",
     name: str = "auc",
 ) -> Exhibit:
     """List areas under ROC curves and cut-offs.
@@ -407,6 +408,8 @@ def auc_table(
         Printed names of muscles.
     published : mapping of str to str, optional
         Published "AUC (interval)" as printed, by the name of the curve.
+    title : str, default="How well the values tell poor from good function"
+        Heading.
     name : str, default="auc"
         Identifier of the exhibit.
 
@@ -449,7 +452,6 @@ def auc_table(
         Column("specificity", "%", spanner="Specificity"),
         Column("specificity_interval", _level_label([curve.auc for curve in curves]), spanner="Specificity"),
     ]
-    title = "How well the values tell poor from good function"
     words = [_groups_of(curves), "An AUC of 0.5 is chance, 1 is perfect."]
     if curves:
         words.append(f"Intervals of the AUC after {curves[0].auc.method}; cut-off by {curves[0].cut_off.rule}'s rule.")
