@@ -28,7 +28,7 @@ reports: $(READY) ## Run the study of study.yaml and write its pages to reports/
 test: export OMP_NUM_THREADS := 1
 test: export OPENBLAS_NUM_THREADS := 1
 test: $(READY) ## Run the tests (ARGS="-k roc" for some of them)
-	$(BIN)/pytest --numprocesses logical --dist worksteal $(ARGS)
+	$(BIN)/pytest --numprocesses logical --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Check format, style, types, docstrings, import layers and notebooks

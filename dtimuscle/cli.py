@@ -211,8 +211,10 @@ class Terminal:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], advance=1, description=f"{self._what} {name}")
         elif self._done % max(1, self._total // 10) == 0:
+            from dtimuscle.running.pool import left_in_words
+
             left = (time.monotonic() - self._begun) / self._done * (self._total - self._done)
-            console.print(f"{self._what}: {self._done} of {self._total}, about {left:.0f} s left")
+            console.print(f"{self._what}: {self._done} of {self._total}, {left_in_words(left)}")
 
     def note(self, line: str) -> None:
         """Say something above the bar."""

@@ -69,6 +69,8 @@ class Issue:
 def in_short(issues: Iterable[Issue]) -> list[Issue]:
     """Say once what many share, gravest first, so that a hundred equal warnings don't hide a single error.
 
+    Errors are always named one by one.
+
     Parameters
     ----------
     issues : iterable of Issue
@@ -79,9 +81,10 @@ def in_short(issues: Iterable[Issue]) -> list[Issue]:
     list of Issue
         One for each severity, finding and remedy; `where` counts the others.
     """
-    groups: dict[tuple[str, str, str], list[Issue]] = {}
+    groups: dict[tuple[str, ...], list[Issue]] = {}
     for issue in issues:
-        groups.setdefault((issue.severity, issue.what, issue.remedy), []).append(issue)
+        who = issue.where if issue.severity is Severity.ERROR else ""
+        groups.setdefault((issue.severity, issue.what, issue.remedy, who), []).append(issue)
     said = [
         group[0] if len(group) == 1 else replace(group[0], where=f"{group[0].where} and {len(group) - 1} more")
         for group in groups.values()

@@ -37,6 +37,11 @@ def test_in_short_what_many_share_is_said_once():
     assert said.what == WARNING.what
 
 
+def test_in_short_errors_are_named_one_by_one():
+    same = [dataclasses.replace(ERROR, where=f"sub-{number:02d}") for number in range(1, 4)]
+    assert in_short(same) == same
+
+
 def test_in_short_different_findings_stay_apart():
     other = dataclasses.replace(WARNING, what="is even.")
     assert in_short([WARNING, other]) == [WARNING, other]

@@ -50,7 +50,7 @@ def expected_files(notebooks: tuple[str, ...]) -> set[str]:
     tables = [name for notebook in notebooks for name in TABLES[notebook]]
     figures = [name for notebook in notebooks for name in FIGURES[notebook]]
     files = {
-        "index.html", "results.json", "run.json", "issues.json", "study.yaml", "roi.tsv", "roi.json",
+        ".dtimuscle-run", "index.html", "results.json", "run.json", "issues.json", "study.yaml", "roi.tsv", "roi.json",
         "participants.tsv", "tables/estimates.csv",
     }  # fmt: skip
     files |= {f"{notebook}.html" for notebook in notebooks}
@@ -90,9 +90,7 @@ class Made:
 def made(tmp_path_factory, coarse_protocol) -> Made:
     """Run the study once with everything on; other tests look at what it left."""
     cache, folder = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("reports") / "small"
-    study = Study().with_values(
-        protocol=coarse_protocol, n_poor=5, n_good=7, erosion_mm=0.0, min_voxels=3, workers=1
-    )
+    study = Study().with_values(protocol=coarse_protocol, n_poor=5, n_good=7, erosion_mm=0.0, min_voxels=3, workers=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(places.CACHE_VARIABLE, str(cache))
         outcome = run_study(study, progress=Silent(), folder=folder, command="dtimuscle run")
@@ -127,7 +125,10 @@ def test_results_hold_every_exhibit_with_its_rows(made):
     assert set(made.results["exhibits"]) == shown
     assert made.results["is_simulated"] is True
     # The multivariable model may be empty in twelve patients; nothing else is.
-    assert [name for name, exhibit in made.results["exhibits"].items() if not exhibit["rows"]] in ([], ["multivariable"])
+    assert [name for name, exhibit in made.results["exhibits"].items() if not exhibit["rows"]] in (
+        [],
+        ["multivariable"],
+    )
     for notebook in NOTEBOOKS:
         for name in (*TABLES[notebook], *FIGURES[notebook]):
             assert made.results["exhibits"][name]["notebook"] == notebook
@@ -211,7 +212,9 @@ def test_papermill_alone_runs_a_notebook_with_its_own_settings(made, cache, tmp_
 
 
 def test_a_table_of_ones_own_gives_the_models_and_no_word_of_simulation(made, tmp_path):
-    wide = made.first.run.read_roi_table().query("route == 'voxelwise' and side == 'both' and parameter in ('fa', 'md')")
+    wide = made.first.run.read_roi_table().query(
+        "route == 'voxelwise' and side == 'both' and parameter in ('fa', 'md')"
+    )
     wide = wide.assign(feature=wide["muscle"] + "_" + wide["parameter"])
     wide = wide.pivot_table(index="participant_id", columns="feature", values="mean")
     wide.columns = [f"{name} [mm2/s]" if name.endswith("_md") else name for name in wide.columns]

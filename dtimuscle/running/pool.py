@@ -91,6 +91,22 @@ class Silent:
         """Ignore the end."""
 
 
+def left_in_words(seconds: float) -> str:
+    """Say how long something will still take.
+
+    Parameters
+    ----------
+    seconds : float
+        Time left.
+
+    Returns
+    -------
+    str
+        In minutes, or in seconds below two minutes.
+    """
+    return f"about {seconds / 60:.0f} min left" if seconds > 120 else f"about {seconds:.0f} s left"
+
+
 def n_workers(asked: int, n_items: int) -> int:
     """Return how many processes to use: as many as asked (0: one for each core), never more than items.
 

@@ -62,8 +62,8 @@ def show_exhibit(run: Run, exhibit: Exhibit, *, notebook: str, position: int) ->
     run.write_exhibit(exhibit.name, record, exhibit.data, svg=exhibit.svg, png=exhibit.png)
 
 
-def write_pages(run: Run, study: Study, *, is_simulated: bool) -> None:
-    """Write every page of a run anew: the front page, one for each exhibit and one for each executed notebook.
+def write_pages(run: Run, study: Study, *, is_simulated: bool, notebook: str = "") -> None:
+    """Write the pages of a run: the front page, one for each exhibit and one for each executed notebook.
 
     Parameters
     ----------
@@ -73,13 +73,16 @@ def write_pages(run: Run, study: Study, *, is_simulated: bool) -> None:
         Its settings.
     is_simulated : bool
         Whether each page must say that the data are simulated.
+    notebook : str, default=""
+        Write only the front page and what this notebook has shown; empty: everything anew.
     """
     records = sorted(run.read_exhibits(), key=lambda record: (record["card"]["notebook"], record["position"]))
     cards = [ExhibitCard.from_dict(record["card"]) for record in records]
     notebooks = [_notebook_link(notebook) for notebook in NOTEBOOKS if run.notebook_file(notebook).is_file()]
     context = _context(run, study, notebooks, is_simulated=is_simulated)
-    _write_exhibit_pages(run, records, cards, context, notebooks)
-    _write_notebook_pages(run, notebooks, context)
+    _write_exhibit_pages(run, records, cards, context, notebooks, only=notebook)
+    if not notebook:
+        _write_notebook_pages(run, notebooks, context)
     _write_results(run, records, is_simulated=is_simulated)
     key = next((card.beside for card in cards if card.name == KEY_EXHIBIT), ())
     published = read_published(study.replication.published)
@@ -134,10 +137,18 @@ def _settings_in_words(study: Study) -> tuple[tuple[str, str], ...]:
 
 
 def _write_exhibit_pages(
-    run: Run, records: list[dict[str, Any]], cards: list[ExhibitCard], context: PageContext, notebooks: list[Link]
+    run: Run,
+    records: list[dict[str, Any]],
+    cards: list[ExhibitCard],
+    context: PageContext,
+    notebooks: list[Link],
+    *,
+    only: str,
 ) -> None:
     links = [Link(card.title, card.page) for card in cards]
     for index, (record, card) in enumerate(zip(records, cards, strict=True)):
+        if only and card.notebook != only:
+            continue
         exhibit = Exhibit(
             name=card.name,
             kind=card.kind,

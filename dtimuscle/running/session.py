@@ -17,6 +17,8 @@ from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.participants import Processing, process
+from dtimuscle.running.pool import Progress
+from dtimuscle.running.progress import NotebookProgress
 from dtimuscle.running.report import show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
@@ -67,7 +69,7 @@ class Session:
     @cached_property
     def dataset(self) -> Dataset:
         """The scans: one's own, or the simulated cohort, which is made when it is missing."""
-        return open_dataset(self.study)
+        return open_dataset(self.study, progress=NotebookProgress())
 
     def process(self, upto: str) -> Processing:
         """Bring all participants up to a step, computing only what is missing.
@@ -83,7 +85,7 @@ class Session:
             What became of each participant.
         """
         if upto not in self._processed:
-            self._processed[upto] = process(self.dataset, self.study, upto=upto)
+            self._processed[upto] = process(self.dataset, self.study, upto=upto, progress=NotebookProgress())
             self.note(*self._processed[upto].issues)
         return self._processed[upto]
 
@@ -238,7 +240,7 @@ class Session:
         return exhibit
 
     def close(self) -> "Link":
-        """Write the run's pages anew.
+        """Write the pages of what the notebook has shown, and the run's front page.
 
         Returns
         -------
@@ -246,7 +248,7 @@ class Session:
             Where the page is.
         """
         self.run.write_issues(self.notebook, tuple(self._issues))
-        write_pages(self.run, self.study, is_simulated=self.is_simulated)
+        write_pages(self.run, self.study, is_simulated=self.is_simulated, notebook=self.notebook)
         return Link(self.run.folder / "index.html")
 
 
@@ -296,13 +298,15 @@ def open_session(notebook: str, *, run_folder: str = "", **settings: Any) -> Ses
     return Session(notebook, run, study)
 
 
-def open_dataset(study: Study) -> Dataset:
+def open_dataset(study: Study, *, progress: Progress | None = None) -> Dataset:
     """Find a study's scans, simulating them when no dataset is given.
 
     Parameters
     ----------
     study : Study
         Sections `data`, `simulation` and `execution` count.
+    progress : Progress, optional
+        Who is told how far the simulation is.
 
     Returns
     -------
@@ -312,4 +316,4 @@ def open_dataset(study: Study) -> Dataset:
     if study.data.dataset:
         labels = Path(study.data.labels) if study.data.labels else None
         return read_dataset(Path(study.data.dataset), labels)
-    return read_dataset(simulate_cohort(study.simulation, workers=study.execution.workers))
+    return read_dataset(simulate_cohort(study.simulation, workers=study.execution.workers, progress=progress))

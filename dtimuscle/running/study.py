@@ -7,16 +7,16 @@ from pathlib import Path
 from dtimuscle.errors import DtiMuscleError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.participants import require_both_groups
-from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import read_own_table
 from dtimuscle.running.parameters import check_parameters
 from dtimuscle.running.participants import Outcome, Processing, process
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.report import write_pages
-from dtimuscle.running.studies import read_published, read_scenario
+from dtimuscle.running.session import open_dataset
+from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
-from dtimuscle.store.bids import Dataset, read_dataset
+from dtimuscle.store.bids import Dataset
 from dtimuscle.store.files import file_digest
 from dtimuscle.store.places import reports_folder
 from dtimuscle.store.registry import read_registry
@@ -133,14 +133,9 @@ def _open_input(study: Study, run: Run, progress: Progress) -> Dataset | None:
         cohort, _ = read_own_table(path, read_registry())
         require_both_groups(cohort.participants, poor_below_grade=threshold, source=str(path))
         return None
-    if study.data.dataset:
-        root = Path(study.data.dataset)
-        dataset = read_dataset(root, Path(study.data.labels) if study.data.labels else None)
-    else:
-        read_scenario(study.simulation.scenario)
-        root = simulate_cohort(study.simulation, workers=study.execution.workers, progress=progress)
-        dataset = read_dataset(root)
-    require_both_groups(dataset.participants, poor_below_grade=threshold, source=str(root / "participants.tsv"))
+    dataset = open_dataset(study, progress=progress)
+    source = str(dataset.root / "participants.tsv")
+    require_both_groups(dataset.participants, poor_below_grade=threshold, source=source)
     return dataset
 
 

@@ -27,7 +27,8 @@ def notebooks(tmp_path, monkeypatch):
             for name, source in (SOURCES | sources).items()
         ]
         path = tmp_path / "notebooks" / "short.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        metadata = {"language_info": {"name": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
         return path
 
     return write

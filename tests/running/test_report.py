@@ -101,7 +101,7 @@ def test_published_and_found_values_stand_on_the_front_page(run):
 
 def test_what_many_participants_share_is_said_once_but_no_error_is_hidden(run):
     moved = [Issue(Severity.WARNING, f"sub-{i}", "moved a lot.", "Look.") for i in range(5)]
-    failed = [Issue(Severity.ERROR, f"sub-{i}", "cannot be read.", "Copy again.") for i in (7, 8)]
+    failed = [Issue(Severity.ERROR, f"sub-{i}", f"sub-{i}_dwi.nii.gz cannot be read.", "Copy again.") for i in (7, 8)]
     run.write_issues("run", (*moved, *failed))
     index = write(run)
     assert index.count("moved a lot.") == 1

@@ -58,7 +58,7 @@ def test_without_a_folder_a_run_lies_under_reports_and_the_first_notebook_starts
 
 
 def test_a_misspelt_setting_names_the_notebook(tmp_path):
-    with pytest.raises(SettingsError, match="02_tensor_fitting.ipynb: .*Did you mean 'estimator'"):
+    with pytest.raises(SettingsError, match=r"02_tensor_fitting\.ipynb: .*Did you mean 'estimator'"):
         open_session("02_tensor_fitting", run_folder=str(tmp_path / "run"), estimater="ols")
     assert not (tmp_path / "run").exists()
 
@@ -81,7 +81,7 @@ def test_a_participant_is_chosen_with_or_without_prefix(opened, asked, found):
 
 def test_a_number_is_no_identifier(opened):
     session = opened()
-    with pytest.raises(SettingsError, match="participant is 1, a number; .* -r participant 001"):
+    with pytest.raises(SettingsError, match=r"participant is 1, a number; .* -r participant 001"):
         session.choose(session.process("preprocessed"), 1)
 
 
