@@ -118,7 +118,7 @@ def judge(
     """Hold new estimates against the claims of a study.
 
     A direction (lower, an independent factor, a sign, a higher AUC) *agrees* when the estimate has it with
-    P < 0.05, is *undecided* when it has it with P ≥ 0.05, and *disagrees* when the estimate points the other way.
+    P < 0.05, *disagrees* when it has the opposite one with P < 0.05, and is *undecided* when P ≥ 0.05.
     A printed number *agrees* when the new interval contains it, and *disagrees* otherwise; it is *undecided* when
     the interval also contains the value of no effect (AUC 0.5, correlation 0), for such data cannot tell the two apart.
     A mean without interval gets Student's, from its SD and n. *Not testable* is what the new data give no estimate for.
@@ -317,8 +317,10 @@ def _by_direction(question: _Question, found: Estimate) -> _Answer:
             return _Answer("agrees", f"As published, {question.as_published}; P is below 0.05.", found)
         reason = f"The new data point the published way ({question.as_published}), but P is not below 0.05."
         return _Answer("undecided", reason, found)
-    certainty = "P is below 0.05" if is_shown else "P is not below 0.05, so this may be chance"
-    return _Answer("disagrees", f"Contrary to what was published, {question.opposite}; {certainty}.", found)
+    if is_shown:
+        return _Answer("disagrees", f"Contrary to what was published, {question.opposite}; P is below 0.05.", found)
+    reason = f"The new data point the other way ({question.opposite}), but P is not below 0.05, so this may be chance."
+    return _Answer("undecided", reason, found)
 
 
 def _by_interval(question: _Question, value: float, found: Estimate) -> _Answer:
@@ -350,15 +352,9 @@ def _not_entered(question: _Question, univariate: Estimate) -> _Answer:
     if univariate.p < SIGNIFICANCE:
         reason = "Taken alone it is significant, but the multivariable model gives no odds ratio for it."
         return _Answer("not testable", reason, univariate)
-    if _side(question, univariate) == question.sign:
-        reason = (
-            f"Taken alone, {question.as_published}, but P is not below 0.05; it did not enter the multivariable model."
-        )
-        return _Answer("undecided", reason, univariate)
-    reason = (
-        f"Taken alone, {question.opposite}, contrary to what was published; it did not enter the multivariable model."
-    )
-    return _Answer("disagrees", reason, univariate)
+    found = question.as_published if _side(question, univariate) == question.sign else question.opposite
+    reason = f"Taken alone, {found}, but P is not below 0.05; it did not enter the multivariable model."
+    return _Answer("undecided", reason, univariate)
 
 
 def _missing(published: PublishedStudy, question: _Question, estimates: tuple[Estimate, ...]) -> _Answer:
