@@ -206,10 +206,8 @@ def executed():
     explained = (
         'run_folder: str = ""  # where results go\nscale: float = 1.0  # µ, no unit\nnames: list[str] = []  # who'
     )
-    injected = (
-        '# Parameters\nrun_folder = "/home/anna/reports/my_run"\nscale = 2.5\nnames = ["a", "/data/b"]\nnew = None\n'
-    )
-    shown = '<p><a href="file:///home/anna/reports/my_run/index.html">/home/anna/reports/my_run/index.html</a></p>'
+    injected = '# Parameters\nrun_folder = "/study/somebody/reports/my_run"\nscale = 2.5\nnames = ["a", "/data/b"]\nnew = None\n'
+    shown = '<p><a href="file:///study/somebody/reports/my_run/index.html">/study/somebody/reports/my_run/index.html</a></p>'
     return nb.new_notebook(
         cells=[
             nb.new_code_cell(explained, metadata={"tags": ["parameters"]}),
@@ -233,13 +231,13 @@ def test_parameters_stand_once_with_the_values_of_the_run(executed, context):
 
 
 def test_places_of_the_machine_stay_out_of_pages(executed, context):
-    command = "dtimuscle run --dataset /data/scans/bids --out '/home/anna/reports/my_run' --set scale=1/2"
+    command = "dtimuscle run --dataset /data/scans/bids --out '/study/somebody/reports/my_run' --set scale=1/2"
     page = notebook_page(executed, replace(context, command=command), title="T")
     assert "/home" not in page
     assert "file:" not in page.partition("<body>")[2]
     assert ">my_run/index.html</a>" in page
     assert "dtimuscle run --dataset …/bids --out '…/my_run' --set scale=1/2" in _code(page)
-    assert "/home/anna" in executed.cells[1].source  # the notebook itself stays as it was executed
+    assert "/study/somebody" in executed.cells[1].source  # the notebook itself stays as it was executed
 
 
 def test_parameters_that_are_no_literals_are_shown_as_they_are(context):
