@@ -206,8 +206,10 @@ def executed():
     explained = (
         'run_folder: str = ""  # where results go\nscale: float = 1.0  # µ, no unit\nnames: list[str] = []  # who'
     )
-    injected = '# Parameters\nrun_folder = "/study/somebody/reports/my_run"\nscale = 2.5\nnames = ["a", "/data/b"]\nnew = None\n'
-    shown = '<p><a href="file:///study/somebody/reports/my_run/index.html">/study/somebody/reports/my_run/index.html</a></p>'
+    injected = (
+        '# Parameters\nrun_folder = "/study/me/reports/my_run"\nscale = 2.5\nnames = ["a", "/data/b"]\nnew = None\n'
+    )
+    shown = '<p><a href="file:///study/me/reports/my_run/index.html">/study/me/reports/my_run/index.html</a></p>'
     return nb.new_notebook(
         cells=[
             nb.new_code_cell(explained, metadata={"tags": ["parameters"]}),
@@ -231,7 +233,7 @@ def test_parameters_stand_once_with_the_values_of_the_run(executed, context):
 
 
 def test_places_of_the_machine_stay_out_of_pages(executed, context):
-    command = "dtimuscle run --dataset /data/scans/bids --out '/study/somebody/reports/my_run' --set scale=1/2"
+    command = "dtimuscle run --dataset /data/scans/bids --out '/study/me/reports/my_run' --set scale=1/2"
     page = notebook_page(executed, replace(context, command=command), title="T")
     assert "/home" not in page
     assert "file:" not in page.partition("<body>")[2]
