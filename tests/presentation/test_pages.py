@@ -235,11 +235,11 @@ def test_parameters_stand_once_with_the_values_of_the_run(executed, context):
 def test_places_of_the_machine_stay_out_of_pages(executed, context):
     command = "dtimuscle run --dataset /data/scans/bids --out '/study/me/reports/my_run' --set scale=1/2"
     page = notebook_page(executed, replace(context, command=command), title="T")
-    assert "/home" not in page
+    assert "/study/me" not in page
     assert "file:" not in page.partition("<body>")[2]
     assert ">my_run/index.html</a>" in page
     assert "dtimuscle run --dataset …/bids --out '…/my_run' --set scale=1/2" in _code(page)
-    assert "/study/somebody" in executed.cells[1].source  # the notebook itself stays as it was executed
+    assert "/study/me" in executed.cells[1].source  # the notebook itself stays as it was executed
 
 
 def test_parameters_that_are_no_literals_are_shown_as_they_are(context):
