@@ -1,6 +1,6 @@
 """How often the scenario in which nothing differs yields a P below 0.05.
 
-Run from the clone's root: python benchmarks/null_scenario.py [--cohorts 300]
+Run from the clone's root: python benchmarks/null_scenario.py [--cohorts 200]
 
 Values are those of the simulated patients before any scan, so that hundreds of cohorts take minutes.
 """
@@ -40,7 +40,7 @@ def features_of(seed: int) -> FeatureFrame:
 def main() -> None:
     """Draw the cohorts, test every feature, and write the shares beside this file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohorts", type=int, default=300)
+    parser.add_argument("--cohorts", type=int, default=200)
     n = parser.parse_args().cohorts
     shares = []
     for seed in range(n):
