@@ -118,7 +118,9 @@ def preprocess(
     if correct_motion:
         aligned = align_volumes(series, first_mask, engine=engine)
         series, issues = aligned.series, aligned.issues
-        displacement_mm, rotation_deg = aligned.displacement_mm, aligned.rotation_deg
+        # All zeros mean that nothing could be measured, which is not the same as nobody having moved.
+        if aligned.displacement_mm.any():
+            displacement_mm, rotation_deg = aligned.displacement_mm, aligned.rotation_deg
     final_mask = foreground_mask(series) if mask is None else mask
     quality = series_quality(
         series,

@@ -455,6 +455,8 @@ def auc_table(
     words = [_groups_of(curves), "An AUC of 0.5 is chance, 1 is perfect."]
     if curves:
         words.append(f"Intervals of the AUC after {curves[0].auc.method}; cut-off by {curves[0].cut_off.rule}'s rule.")
+    if any(not curve.higher_is_poor for curve in curves):
+        words.append("A lower value stands for poor function, as published; an AUC below 0.5 says the opposite.")
     if any(curve.is_apparent for curve in curves):
         words.append("Models were fitted to the same patients that they are tried on, which flatters them.")
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("name", "Predictor"))

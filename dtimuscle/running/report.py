@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dtimuscle import __version__
-from dtimuscle.issues import in_short
+from dtimuscle.issues import Issue, Severity, in_short
 from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard
 from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.studies import read_published
-from dtimuscle.settings import Study
+from dtimuscle.settings import Study, fingerprint
 from dtimuscle.store.files import plain
 from dtimuscle.store.runs import Run
 
@@ -36,13 +36,15 @@ DOWNLOADS = (
 )
 
 
-def show_exhibit(run: Run, exhibit: Exhibit, *, notebook: str, position: int) -> None:
+def show_exhibit(run: Run, study: Study, exhibit: Exhibit, *, notebook: str, position: int) -> None:
     """Write a table or figure into a run.
 
     Parameters
     ----------
     run : Run
         Folder of the results.
+    study : Study
+        Settings that it was made with.
     exhibit : Exhibit
         The table or figure.
     notebook : str
@@ -58,8 +60,24 @@ def show_exhibit(run: Run, exhibit: Exhibit, *, notebook: str, position: int) ->
         svg=f"figures/{exhibit.name}.svg" if is_figure else "",
         png=f"figures/{exhibit.name}.png" if is_figure else "",
     )
-    record = {"position": position, "card": card.to_dict(), "html": exhibit.html}
+    made_with = _settings_read_by(notebook, study)
+    record = {"position": position, "made_with": made_with, "card": card.to_dict(), "html": exhibit.html}
     run.write_exhibit(exhibit.name, record, exhibit.data, svg=exhibit.svg, png=exhibit.png)
+
+
+def _settings_read_by(notebook: str, study: Study) -> str:
+    """Hash the settings on which a notebook's results rest: its own and those of the notebooks before it."""
+    sections = ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "replication")
+    n_read = dict(zip(NOTEBOOKS, (3, 4, 6, 6, 7), strict=True))[notebook]
+    return fingerprint([getattr(study, section).model_dump(mode="json") for section in sections[:n_read]])
+
+
+def _outdated(records: list[dict[str, Any]], study: Study) -> list[Issue]:
+    """Say which notebooks' tables and figures were made with other settings than the run now has."""
+    made_with = {record["card"]["notebook"]: record["made_with"] for record in records}
+    old = sorted(notebook for notebook, made in made_with.items() if made != _settings_read_by(notebook, study))
+    what = "shows tables and figures that were made with other settings than the run has now."
+    return [Issue(Severity.WARNING, notebook, what, "Run this notebook again.") for notebook in old]
 
 
 def write_pages(run: Run, study: Study, *, is_simulated: bool, notebook: str = "") -> None:
@@ -91,7 +109,7 @@ def write_pages(run: Run, study: Study, *, is_simulated: bool, notebook: str = "
         context,
         question=published.design.question,
         key_results=key,
-        issues=in_short(run.read_issues()),
+        issues=in_short((*_outdated(records, study), *run.read_issues())),
         notebooks=notebooks,
         downloads=[Link(name, name, note) for name, note in DOWNLOADS if (run.folder / name).is_file()],
     )

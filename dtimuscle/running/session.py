@@ -236,7 +236,7 @@ class Session:
         if self.is_simulated:
             exhibit = exhibit.stamped(SIMULATED)
         self._n_shown += 1
-        show_exhibit(self.run, exhibit, notebook=self.notebook, position=self._n_shown)
+        show_exhibit(self.run, self.study, exhibit, notebook=self.notebook, position=self._n_shown)
         return exhibit
 
     def close(self) -> "Link":
@@ -292,7 +292,9 @@ def open_session(notebook: str, *, run_folder: str = "", **settings: Any) -> Ses
     run = Run(Path(run_folder).expanduser().resolve() if run_folder else places.reports_folder() / start.name)
     if run_folder or notebook != NOTEBOOKS[0]:
         start = run.read_study() or start
-    study = with_absolute_paths(start.with_values(source=f"{notebook}.ipynb", **settings), Path.cwd())
+    # An empty path in a notebook's cell means "as the run has it": measured data never turn into simulated ones.
+    given = {name: value for name, value in settings.items() if value != "" or not start.value_of(name)}
+    study = with_absolute_paths(start.with_values(source=f"{notebook}.ipynb", **given), Path.cwd())
     run.write_study(study)
     run.forget_exhibits(notebook)
     return Session(notebook, run, study)

@@ -357,7 +357,8 @@ def simulation_maker(settings: dict[str, Any]) -> dict[str, Any]:
         `Name`, `Version` and `Description`.
     """
     words = ", ".join(f"{name}={value}" for name, value in settings.items())
-    return {"Name": SIMULATION, "Version": __version__, "Description": f"Simulated data, not patients ({words})"}
+    description = f"Simulated data, not patients ({words})" if words else "Simulated data, not patients"
+    return {"Name": SIMULATION, "Version": __version__, "Description": description}
 
 
 PARTICIPANT_COLUMNS = {

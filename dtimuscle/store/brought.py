@@ -143,7 +143,7 @@ class _StatedUnits:
             raise RoiTableError(
                 f"{self.source}: nothing says which unit {column} is in, and it is never guessed. Write it into the "
                 f"header ('{column} [1e-3 mm2/s]'), into a column 'unit', into {Path(self.source).stem}.json "
-                f'({{"{parameter}": {{"Units": "mm2/s"}}}}), or give diffusivity_unit.'
+                f'({{"{parameter}": {{"Units": "mm2/s"}}}}).'
             )
         factors = {_IN_MM2_PER_S[unit] for unit in units}
         if len(factors) > 1:

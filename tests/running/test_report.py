@@ -43,9 +43,9 @@ def test_every_notebook_has_a_title():
 
 
 def test_exhibits_stand_in_the_order_of_the_notebooks_and_of_their_cells(run):
-    show_exhibit(run, table("first_of_4"), notebook="04_modelling", position=1)
-    show_exhibit(run, figure("second_of_3"), notebook="03_roi_statistics", position=2)
-    show_exhibit(run, table("tenth_of_3"), notebook="03_roi_statistics", position=10)
+    show_exhibit(run, Study(), table("first_of_4"), notebook="04_modelling", position=1)
+    show_exhibit(run, Study(), figure("second_of_3"), notebook="03_roi_statistics", position=2)
+    show_exhibit(run, Study(), table("tenth_of_3"), notebook="03_roi_statistics", position=10)
     index = write(run)
     places = [index.index(f"pages/{name}.html") for name in ("second_of_3", "tenth_of_3", "first_of_4")]
     assert places == sorted(places)
@@ -55,7 +55,7 @@ def test_exhibits_stand_in_the_order_of_the_notebooks_and_of_their_cells(run):
 
 
 def test_a_figure_leaves_its_picture_its_numbers_and_its_page(run):
-    show_exhibit(run, figure("roc"), notebook="04_modelling", position=1)
+    show_exhibit(run, Study(), figure("roc"), notebook="04_modelling", position=1)
     write(run)
     assert page(run, "figures/roc.svg") == SVG
     assert (run.folder / "figures" / "roc.png").read_bytes() == b"png"
@@ -75,13 +75,13 @@ def test_executed_notebooks_become_pages(run):
 
 @pytest.mark.parametrize("is_simulated", [True, False])
 def test_each_page_says_simulated_when_the_data_are(run, is_simulated):
-    show_exhibit(run, table("a"), notebook="04_modelling", position=1)
+    show_exhibit(run, Study(), table("a"), notebook="04_modelling", position=1)
     pages = [write(run, is_simulated=is_simulated), page(run, "pages/a.html")]
     assert [("Simulated data, not patients" in text) for text in pages] == [is_simulated] * 2
 
 
 def test_results_hold_missing_numbers_as_null(run):
-    show_exhibit(run, table("a", Beside("FA", "0.2", "0.25", "agrees")), notebook="04_modelling", position=1)
+    show_exhibit(run, Study(), table("a", Beside("FA", "0.2", "0.25", "agrees")), notebook="04_modelling", position=1)
     write(run)
     results = json.loads(page(run, "results.json"))
     assert results["run"] == "small"
@@ -94,7 +94,7 @@ def test_results_hold_missing_numbers_as_null(run):
 
 def test_published_and_found_values_stand_on_the_front_page(run):
     verdicts = table("verdicts", Beside("AUC of FA", "0.722", "0.811", "agrees"))
-    show_exhibit(run, verdicts, notebook="05_replication", position=1)
+    show_exhibit(run, Study(), verdicts, notebook="05_replication", position=1)
     index = write(run)
     assert all(word in index for word in ("AUC of FA", "0.722", "0.811"))
 
@@ -133,6 +133,17 @@ def test_files_that_are_there_can_be_downloaded_from_the_front_page(run):
 
 
 def test_pages_written_twice_are_the_same(run):
-    show_exhibit(run, table("a"), notebook="04_modelling", position=1)
+    show_exhibit(run, Study(), table("a"), notebook="04_modelling", position=1)
     run.write_record(Study(), command="dtimuscle run")
     assert write(run) == write(run)
+
+
+def test_a_notebook_that_was_made_with_other_settings_is_named_on_the_front_page(run):
+    for notebook in ("01_preprocessing", "03_roi_statistics"):
+        show_exhibit(run, Study(), table(f"of_{notebook[:2]}"), notebook=notebook, position=1)
+    write_pages(run, Study(), is_simulated=True)
+    assert "made with other settings" not in (run.folder / "index.html").read_text()
+    write_pages(run, Study().with_values(estimator="nlls", workers=1), is_simulated=True)
+    page = (run.folder / "index.html").read_text()
+    assert page.count("made with other settings") == 1
+    assert "03_roi_statistics" in page.split("made with other settings")[0][-200:]

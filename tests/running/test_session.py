@@ -13,6 +13,7 @@ from dtimuscle.running.session import Session, open_session
 from dtimuscle.settings import Study
 from dtimuscle.statistics.estimates import Estimate
 from dtimuscle.store import places
+from dtimuscle.store.runs import Run
 
 PLAIN = {
     "denoise": False, "unring": False, "correct_motion": False, "estimator": "ols", "erosion_mm": 0.0,
@@ -212,3 +213,10 @@ def test_issues_are_kept_once_and_stand_on_the_front_page(opened):
     session.close()
     assert session.run.read_issues().count(issue) == 1
     assert "moved a lot." in (session.run.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_an_empty_path_in_a_cell_leaves_the_runs_own_data_alone(tmp_path):
+    run = Run(tmp_path / "run")
+    run.write_study(Study().with_values(roi_table=str(tmp_path / "mine.csv")))
+    session = open_session("04_modelling", run_folder=str(run.folder), roi_table="")
+    assert session.study.data.roi_table == str(tmp_path / "mine.csv")
