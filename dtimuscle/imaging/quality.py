@@ -66,23 +66,6 @@ class SeriesQuality:
         """Plain values, ready for JSON."""
         return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
 
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> "SeriesQuality":
-        """Rebuild the quality of a series from `to_dict`.
-
-        Parameters
-        ----------
-        record : dict
-            As written, also after a detour through JSON.
-
-        Returns
-        -------
-        SeriesQuality
-            Equal to the one that was written.
-        """
-        tuples = {name: tuple(record[name]) for name in ("b_values", "voxel_sizes")}
-        return cls(**record | tuples | {"issues": _read_issues(record)})
-
 
 @dataclass(frozen=True)
 class FitQuality:
@@ -112,22 +95,6 @@ class FitQuality:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> "FitQuality":
-        """Rebuild the quality of a fit from `to_dict`.
-
-        Parameters
-        ----------
-        record : dict
-            As written, also after a detour through JSON.
-
-        Returns
-        -------
-        FitQuality
-            Equal to the one that was written.
-        """
-        return cls(**record | {"issues": _read_issues(record)})
 
 
 def series_quality(
@@ -266,7 +233,3 @@ def _high_b(gradients: GradientTable) -> tuple[Issue, ...]:
             "Leave the high shells out of the series.",
         ),
     )
-
-
-def _read_issues(record: dict[str, Any]) -> tuple[Issue, ...]:
-    return tuple(Issue.from_dict(issue) for issue in record["issues"])

@@ -184,6 +184,7 @@ def process_scan(scan: Scan, *, study: Study, derivatives: Derivatives, upto: st
     except DtiMuscleError as error:
         return Outcome(scan, tuple(computed), failure=_failure(scan, str(error)))
     except Exception as error:
+        # One participant's surprise must not stop the cohort; it becomes a failure, and --debug shows its traceback.
         what = f"{type(error).__name__}: {error}"
         remedy = "This was not foreseen; run again with --debug to see where it comes from, and report it."
         return Outcome(scan, tuple(computed), failure=_failure(scan, what, remedy), traceback=traceback.format_exc())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dtimuscle.dwi import DwiSeries, GradientTable, TensorMaps
-from dtimuscle.imaging.quality import FitQuality, SeriesQuality, fit_quality, series_quality, shells
+from dtimuscle.imaging.quality import fit_quality, series_quality, shells
 from dtimuscle.issues import Issue, Severity
 
 
@@ -118,7 +118,11 @@ def test_quality_survives_json():
     series = series_with([0, 500, 2000])
     mask = np.ones(series.shape, dtype=bool)
     of_series = series_quality(series, mask, noise_sd=np.full(series.shape, 3.0), displacement_mm=np.ones(3))
-    assert SeriesQuality.from_dict(json.loads(json.dumps(of_series.to_dict()))) == of_series
+    record = json.loads(json.dumps(of_series.to_dict()))
+    assert record["b_values"] == list(of_series.b_values)
+    assert [Issue.from_dict(issue) for issue in record["issues"]] == list(of_series.issues)
     of_fit = fit_quality(maps_with(np.full(mask.shape, np.nan), np.zeros_like(mask), mask))
     assert of_fit.fraction_unusable == 1
-    assert FitQuality.from_dict(json.loads(json.dumps(of_fit.to_dict()))) == of_fit
+    record = json.loads(json.dumps(of_fit.to_dict()))
+    assert record["fraction_unusable"] == of_fit.fraction_unusable
+    assert [Issue.from_dict(issue) for issue in record["issues"]] == list(of_fit.issues)
