@@ -3,10 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from dtimuscle.issues import Issue, Severity
 from dtimuscle.presentation import tables
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE
 
 
 def _text(html: str) -> str:
@@ -66,7 +65,6 @@ def test_every_table_has_caption_row_headers_and_its_own_id(results, registry, b
         tables.auc_table(list(results.roc.curves.values()), registry),
         tables.auc_comparison_table(results.roc.comparisons, registry),
         tables.verdict_table(results.verdicts, registry),
-        tables.issues_table([Issue(Severity.NOTE, "a", "b")]),
     ]
     for exhibit in made:
         assert "<caption" in exhibit.html, exhibit.name
@@ -119,7 +117,7 @@ def test_odds_ratios_name_their_step(results, registry):
 
 def test_a_separated_model_prints_no_odds_ratio(results, registry):
     fit = replace(results.model.univariate[0], is_separated=True)
-    assert tables.NO_ESTIMATE in tables.univariate_table([fit], registry).html
+    assert NO_ESTIMATE in tables.univariate_table([fit], registry).html
 
 
 def test_without_a_multivariable_model_the_table_says_why(results, registry):
@@ -145,15 +143,8 @@ def test_verdicts_stand_beside_the_published_value_in_the_printed_unit(results, 
 
 def test_text_of_others_is_escaped(results, registry):
     assert "&lt;no&gt; &amp; nothing" in tables.verdict_table(results.verdicts, registry).html
-    issue = Issue(Severity.ERROR, "<script>alert(1)</script>", "x")
-    assert "<script>" not in tables.issues_table([issue]).html
-
-
-@pytest.mark.parametrize("severity", list(Severity))
-def test_issues_are_listed_with_their_remedy(severity):
-    html = tables.issues_table([Issue(severity, "sub-07", "no gradients.", "Add them.")]).html
-    assert "Add them." in html
-    assert str(severity) in html
+    quality = pd.DataFrame({"participant_id": ["<script>alert(1)</script>"], "snr": [30.0]})
+    assert "<script>" not in tables.quality_table(quality).html
 
 
 def test_quality_that_was_not_measured_is_a_dash():
@@ -162,7 +153,6 @@ def test_quality_that_was_not_measured_is_a_dash():
 
 
 def test_empty_results_make_empty_tables(registry):
-    assert "Nothing was found" in tables.issues_table([]).summary
     for made in (tables.group_comparison_table((), registry), tables.correlation_table((), registry)):
         assert made.data.empty
 
