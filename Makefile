@@ -24,11 +24,12 @@ reports: $(READY) ## Run the study of study.yaml and write its pages to reports/
 	$(BIN)/dtimuscle run study.yaml
 
 # One thread for each worker: the tests share the cores among themselves.
+# Files begin in the order that tests/conftest.py gives them, the slow ones first.
 .PHONY: test
 test: export OMP_NUM_THREADS := 1
 test: export OPENBLAS_NUM_THREADS := 1
 test: $(READY) ## Run the tests (ARGS="-k roc" for some of them)
-	$(BIN)/pytest --numprocesses logical --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Check format, style, types, docstrings, import layers and notebooks

@@ -120,8 +120,37 @@ class AnalysisSettings(Section):
     """Muscles whose FA and ADC enter the ROC curves."""
     entry_p: Annotated[float, Field(gt=0, le=1)] = 0.05
     """Features with a univariate P below this enter the multivariable model."""
+    model_features: tuple[str, ...] = (
+        "adductor_magnus.fa",
+        "adductor_magnus.md",
+        "adductor_longus.fa",
+        "adductor_longus.md",
+    )
+    """Features of the prespecified model, chosen before the data were seen: the study's independent factors."""
+    covariates: tuple[str, ...] = ("age", "sex", "bmi")
+    """Characteristics of the patients that adjusted analyses allow for; those that the table lacks are left out."""
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Coverage of the intervals."""
+    fixed_sensitivity: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Sensitivity that a cut-off must reach."""
+    fixed_specificity: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Specificity that a cut-off must reach."""
+    min_specificity: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    """The partial AUC counts the part of the curve with at least this specificity."""
+    n_bootstrap: Annotated[int, Field(ge=100)] = 10_000
+    """Bootstrap samples for intervals and tests of AUCs."""
+    n_optimism: Annotated[int, Field(ge=20)] = 200
+    """Bootstrap samples in which models are fitted again, to correct their optimism."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Parts into which cross-validation splits the patients."""
+    repeats: Annotated[int, Field(ge=1)] = 20
+    """How often cross-validation splits anew."""
+    missing: Literal["complete_cases", "imputation"] = "complete_cases"
+    """What is done about missing values: leave patients out, or impute."""
+    n_imputations: Annotated[int, Field(ge=2)] = 20
+    """Data sets that multiple imputation makes."""
+    analysis_seed: int = 1
+    """Where every random draw of the statistics comes from."""
 
 
 class ReplicationSettings(Section):

@@ -15,6 +15,17 @@ from dtimuscle.store import bids, places
 settings.register_profile("dtimuscle", database=None, deadline=None)
 settings.load_profile("dtimuscle")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that are slow as a whole, so that at the end no core waits for one of them."""
+    items.sort(key=lambda item: not _is_in_a_slow_file(item))
+
+
+def _is_in_a_slow_file(item: pytest.Item) -> bool:
+    module = item.getparent(pytest.Module)
+    return module is not None and any(mark.name == "slow" for mark in module.own_markers)
+
+
 AFFINE = np.array([[-2.5, 0, 0, 10], [0, 2.5, 0, -20], [0, 0, 5, 30], [0, 0, 0, 1.0]])
 
 # The six axes that a tensor needs at least, and one volume without weighting.

@@ -71,7 +71,8 @@ def table_html(
         The table with its own style.
     """
     keys = [row_label[0], *([group] if group else []), *(column.key for column in columns)]
-    frame = cells.reindex(columns=keys).fillna("").astype(str)
+    # A P is not torn apart at the end of a line.
+    frame = cells.reindex(columns=keys).fillna("").astype(str).replace("P < ", "P\u00a0<\u00a0", regex=True)
     table = GT(frame, rowname_col=row_label[0], groupname_col=group or None, id=f"table-{name.replace('_', '-')}")
     table = table.tab_stubhead(row_label[1]).cols_label({column.key: column.label for column in columns})
     for column in columns:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
-from nbconvert import HTMLExporter
-from nbformat import NotebookNode
 
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.presentation.exhibit import Beside, Exhibit, ExhibitCard
@@ -29,6 +28,10 @@ from dtimuscle.presentation.style import (
     SEVERITY_COLOURS,
     tally,
 )
+
+if TYPE_CHECKING:
+    from nbconvert import HTMLExporter
+    from nbformat import NotebookNode
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -192,7 +195,7 @@ def exhibit_page(
 
 
 def notebook_page(
-    notebook: NotebookNode,
+    notebook: "NotebookNode",
     context: PageContext,
     *,
     title: str,
@@ -322,7 +325,7 @@ def _by_claim(pairs: Sequence[Beside]) -> list[_Claim]:
     ]
 
 
-def _with_parameters_of_run(notebook: NotebookNode) -> tuple[NotebookNode, list[str]]:
+def _with_parameters_of_run(notebook: "NotebookNode") -> "tuple[NotebookNode, list[str]]":
     """Put the values that papermill injected into the cell that explains them; also return those that are text."""
     given = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     if not {"parameters", "injected-parameters"} <= given.keys():
@@ -422,7 +425,9 @@ def _environment() -> Environment:
 
 
 @cache
-def _notebook_exporter() -> HTMLExporter:
+def _notebook_exporter() -> "HTMLExporter":
+    from nbconvert import HTMLExporter  # takes seconds, and only the pages of notebooks need it
+
     exporter = HTMLExporter(
         template_name="dtimuscle",
         extra_template_basedirs=[str(_TEMPLATES / "nbconvert")],

@@ -19,7 +19,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import imread, imsave
+from PIL import Image
 
 from dtimuscle.issues import Severity
 from dtimuscle.muscles import MuscleRegistry
@@ -110,7 +110,15 @@ COVARIATE_TITLES = {
     "disease_duration": "Disease duration, years",
     "lovett_grade": "Lovett grade",
 }
-MODEL_TITLES = {"fa": "FA", "md": "ADC (MD)", "fa+md": "FA + ADC"}
+MODEL_TITLES = {
+    "fa": "FA",
+    "md": "ADC (MD)",
+    "fa+md": "FA + ADC",
+    "as_published": "As the study built it",
+    "prespecified": "Chosen beforehand",
+    "prespecified_firth": "Chosen beforehand, Firth",
+    "ridge": "All features, ridge",
+}
 
 
 def fixed(value: float | None, digits: int) -> str:
@@ -385,18 +393,20 @@ def stamp_png(png: bytes, words: str) -> bytes:
     bytes
         The picture, a little higher.
     """
-    pixels = imread(io.BytesIO(png), format="png")[..., :3]
-    figure = Figure(figsize=(pixels.shape[1] / PNG_DPI, STAMP_HEIGHT / 72), dpi=PNG_DPI, facecolor=PAPER)
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    figure = Figure(figsize=(picture.width / PNG_DPI, STAMP_HEIGHT / 72), dpi=PNG_DPI, facecolor=PAPER)
     canvas = FigureCanvasAgg(figure)
     with drawing():
         figure.text(
             1 - 4 / (72 * figure.get_figwidth()), 5 / STAMP_HEIGHT, words, ha="right", size=STAMP_SIZE, color=STAMP
         )
         canvas.draw()
-    line = np.asarray(canvas.buffer_rgba())[:, : pixels.shape[1], :3] / 255
+    line = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, : picture.width, :3])
+    stamped = Image.new("RGB", (picture.width, picture.height + line.height), PAPER)
+    stamped.paste(picture, (0, 0))
+    stamped.paste(line, (0, picture.height))
     buffer = io.BytesIO()
-    nothing: dict[str, Any] = {"Software": None}
-    imsave(buffer, np.concatenate([pixels, line]), format="png", dpi=PNG_DPI, metadata=nothing)
+    stamped.save(buffer, format="png", dpi=(PNG_DPI, PNG_DPI))
     return buffer.getvalue()
 
 

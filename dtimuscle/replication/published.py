@@ -749,6 +749,77 @@ class PublishedStudy(Part):
         """Printed means as numbers (diffusivities in mm²/s), by feature and group of new data."""
         return {key: printed.value for key, printed in self.printed_means.items()}
 
+    def printed_directions(self, kind: Literal["difference", "correlation", "odds_ratio"]) -> dict[str, str]:
+        """Say for each feature which direction is printed, in the words of a table of new data.
+
+        A difference is of poor against good function, a correlation of the value with the grade (so that its
+        sign and coefficient are turned where the source speaks of weakening or of a decrease), a factor
+        is one of poor function. Claims about groups that stand for none of new data are left out.
+
+        Parameters
+        ----------
+        kind : {"difference", "correlation", "odds_ratio"}
+            What the table shows.
+
+        Returns
+        -------
+        dict of str to str
+            By feature, such as "lower, P < 0.05", "positive, P < 0.05" and "independent factor (lower FA),
+            P < 0.05". What claims name no feature for holds for those that they are read for
+            (see `features_reading`); of several claims about a feature the first counts.
+
+        Raises
+        ------
+        PublishedError
+            If the kind is another one.
+        """
+        directions = {
+            "difference": self._differences,
+            "correlation": self._correlations,
+            "odds_ratio": self._factors,
+        }
+        if kind not in directions:
+            raise PublishedError(f"{self.id}: kind of direction: found '{kind}'; allowed: {_one_of(directions, kind)}")
+        found: dict[str, str] = {}
+        for feature, words, p in directions[kind]():
+            found.setdefault(feature, f"{words}, P {p}" if p else words)
+        return found
+
+    def _differences(self) -> Iterator[tuple[str, str, str | None]]:
+        for claim in self.claims:
+            if not isinstance(claim, GroupDifference):
+                continue
+            roles = (self.group(claim.group).stands_for, self.group(claim.versus).stands_for)
+            if set(roles) == {"poor", "good"}:
+                is_lower = (claim.direction == "lower") == (roles[0] == "poor")
+                for feature in claim.features:
+                    yield feature, "lower" if is_lower else "higher", claim.p
+
+    def _correlations(self) -> Iterator[tuple[str, str, str | None]]:
+        for claim in self.claims:
+            if not isinstance(claim, CorrelationClaim):
+                continue
+            words = "positive" if claim.sign_with_grade > 0 else "negative"
+            if claim.coefficient is not None:
+                words += f", r = {_turned(claim.coefficient, claim.turn)}"
+            if claim.interval is not None:
+                low, high = (
+                    _turned(end, claim.turn) for end in (claim.interval.low, claim.interval.high)[:: claim.turn]
+                )
+                words += f" ({claim.interval.level_percent}% CI {low} to {high})"
+            for feature in self.features_of(claim.id):
+                yield feature, words, claim.p
+
+    def _factors(self) -> Iterator[tuple[str, str, str | None]]:
+        for claim in self.claims:
+            if not isinstance(claim, IndependentFactors):
+                continue
+            role = self.group(claim.event).stands_for
+            for factor in claim.factors if role else ():
+                is_lower = (factor.change == "decrease") == (role == "poor")
+                name = self.parameter_title(factor.feature.split(".")[1]).partition(" (")[0]
+                yield factor.feature, f"independent factor ({'lower' if is_lower else 'higher'} {name})", claim.p
+
     def read_mean(self, claim: GroupMeans, row: GroupMean) -> Printed:
         """Turn a printed mean into numbers, under the reading of its unit.
 
@@ -872,6 +943,13 @@ def _with_tuples(value: Any) -> Any:
 
 def _decimal(text: str) -> Decimal:
     return Decimal(text.replace("−", "-"))
+
+
+def _turned(number: str, turn: int) -> str:
+    """Write a printed number with its sign kept (1) or turned (−1), and its digits as they are."""
+    digits = number.lstrip("-−")
+    is_negative = (number != digits) == (turn > 0)
+    return f"−{digits}" if is_negative and _decimal(digits) else digits
 
 
 def _step(text: str) -> Decimal:

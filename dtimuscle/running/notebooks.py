@@ -4,11 +4,10 @@ import sys
 import warnings
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from jupyter_client.manager import AsyncKernelManager
-from nbformat import NotebookNode
 from traitlets import Unicode
 
 from dtimuscle.errors import NotebookError
@@ -16,6 +15,9 @@ from dtimuscle.running.parameters import check_parameters, read_parameters
 from dtimuscle.settings import Study
 from dtimuscle.store import places
 from dtimuscle.store.runs import Run
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # In the order of the flow; each reads what the one before has left.
 NOTEBOOKS = ("01_preprocessing", "02_tensor_fitting", "03_roi_statistics", "04_modelling", "05_replication")
@@ -68,7 +70,7 @@ def parameters_for(notebook: str, study: Study, run: Run) -> dict[str, Any]:
     return {name: leaves[name] for name in names if name in leaves} | {"run_folder": str(run.folder)}
 
 
-def execute(notebook: str, parameters: dict[str, Any], run: Run) -> NotebookNode:
+def execute(notebook: str, parameters: dict[str, Any], run: Run) -> "NotebookNode":
     """Execute a notebook and keep the executed copy in the run's folder, also when it fails.
 
     Parameters

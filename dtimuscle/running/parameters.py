@@ -5,13 +5,12 @@ missing, and turns `001` into 1. Here each of these is an error before anything 
 """
 
 import ast
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from dtimuscle.errors import NotebookError
 
@@ -62,16 +61,16 @@ def read_parameters(path: Path) -> dict[str, Parameter]:
     if not path.is_file():
         raise NotebookError(f"{path}: there is no such notebook.")
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except (nbformat.reader.NotJSONError, UnicodeDecodeError) as error:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if TAG in cell["metadata"].get("tags", [])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotebookError(f"{path}: is no notebook. Save it again in JupyterLab.") from error
-    cells = [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
-    if len(cells) != 1:
+    if len(sources) != 1:
         raise NotebookError(
-            f"{path}: {len(cells)} cells are tagged '{TAG}'; exactly one must be, or its defaults overwrite the values "
-            "given. In JupyterLab: select the cell, open the property inspector, add the tag."
+            f"{path}: {len(sources)} cells are tagged '{TAG}'; exactly one must be, or its defaults overwrite the "
+            "values given. In JupyterLab: select the cell, open the property inspector, add the tag."
         )
-    source: str = cells[0].source
+    (source,) = sources
     try:
         body = ast.parse(source).body
     except SyntaxError as error:
@@ -138,12 +137,53 @@ def check_parameters(path: Path, values: dict[str, Any]) -> None:
         is_truth_value = isinstance(value, bool) and bool not in kinds
         holds_other_than_text = list in kinds and any(not isinstance(word, str) for word in _words(value))
         if is_truth_value or holds_other_than_text or not isinstance(value, kinds):
-            found = f"{value!r} ({type(value).__name__})"
+            found = _in_words(value)
             takes_text = str in kinds or list in kinds
             raise NotebookError(
                 f"{path.name}: parameter '{name}' takes {known[name].annotation}, not {found}."
                 + (" Identifiers are text: put them in quotes." if takes_text else "")
             )
+
+
+def given_parameters(path: Path, variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Take the values of a notebook's parameters from its variables.
+
+    Only what the notebook's `parameters` cell names is taken, whatever else the variables hold. A parameter that a
+    later cell has overwritten with something of another kind is refused, and so is one that is missing.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook.
+    variables : mapping
+        What the notebook has defined: `globals()`.
+    names : iterable of str
+        Which parameters to take, as far as the cell has them.
+
+    Returns
+    -------
+    dict
+        Values by name, in the order of the cell.
+
+    Raises
+    ------
+    NotebookError
+        If a parameter has no value, or one of another type than the cell says.
+    """
+    wanted = set(names)
+    asked = [name for name in read_parameters(path) if name in wanted]
+    missing = [name for name in asked if name not in variables]
+    if missing:
+        raise NotebookError(f"{path.name}: no value for {', '.join(missing)}. Run the cell of parameters first.")
+    values = {name: variables[name] for name in asked}
+    check_parameters(path, values)
+    return values
+
+
+def _in_words(value: object) -> str:
+    kind = type(value).__name__
+    is_plain = value is None or isinstance(value, bool | int | float | str | list | tuple | dict)
+    return f"{value!r} ({kind})" if is_plain else f"something else ({kind})"
 
 
 def _words(value: object) -> Iterable[object]:

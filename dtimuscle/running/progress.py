@@ -1,10 +1,16 @@
 """How far a notebook's work is, on one line that updates itself."""
 
 import time
+from collections.abc import Callable
 
 from IPython.display import DisplayHandle, Markdown
 
 from dtimuscle.running.pool import left_in_words
+
+# A calculation that is over before this many seconds shows nothing, so that quick cells stay clean.
+QUIET_SECONDS = 2.0
+# A line that changes more often than this, in seconds, only keeps the browser busy.
+UPDATE_SECONDS = 0.25
 
 
 class NotebookProgress:
@@ -52,3 +58,52 @@ class NotebookProgress:
     def finish(self) -> None:
         """Show how many there were."""
         self._line.update(Markdown(f"{self._what}: {self._done} of {self._total} computed"))
+
+
+class Ticker:
+    """One line below the cell for a calculation that takes a while; a quick one shows nothing.
+
+    It is called with how much is done and how much there is, as the functions of `dtimuscle.statistics` do. Time
+    counts from when it was made; the line then stays as a record. After its end it may tell of another round.
+
+    Parameters
+    ----------
+    what : str
+        What is calculated, such as `Bootstrap`.
+    clock : callable, optional
+        Returns the time in seconds.
+    """
+
+    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock = what, clock
+        self._line: DisplayHandle | None = None
+        self._begun = self._told = clock()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell how far the calculation is; `done == total` ends it.
+
+        Parameters
+        ----------
+        done : int
+            How much is done.
+        total : int
+            How much there is.
+        """
+        now = self._clock()
+        seconds = now - self._begun
+        if done >= total:
+            if self._line:
+                self._tell(f"{total} computed in {seconds:.0f} s", now)
+            self._line, self._begun = None, now
+        elif seconds >= QUIET_SECONDS and (self._line is None or now - self._told >= UPDATE_SECONDS):
+            left = f", {left_in_words(seconds / done * (total - done))}" if done else ""
+            self._tell(f"{done} of {total}{left}", now)
+
+    def _tell(self, how_far: str, now: float) -> None:
+        line = Markdown(f"{self._what}: {how_far}")
+        if self._line:
+            self._line.update(line)
+        else:
+            self._line = DisplayHandle()
+            self._line.display(line)
+        self._told = now

@@ -1,5 +1,6 @@
 """What a notebook works with: its settings, its data, and the place where it shows what it found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -14,14 +15,15 @@ from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.replication.published import PublishedStudy
 from dtimuscle.running.cohort import simulate_cohort
-from dtimuscle.running.notebooks import NOTEBOOKS, execute, parameters_for
+from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
+from dtimuscle.running.parameters import given_parameters
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.pool import Progress
-from dtimuscle.running.progress import NotebookProgress
+from dtimuscle.running.progress import NotebookProgress, Ticker
 from dtimuscle.running.report import show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
-from dtimuscle.settings import Study
+from dtimuscle.settings import Study, leaf_sections
 from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
 from dtimuscle.store import places
 from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
@@ -225,6 +227,16 @@ class Session:
         """
         self._issues = list(dict.fromkeys((*self._issues, *issues)))
 
+    def ticker(self, what: str) -> Ticker:
+        """Return what statistical functions take as `progress`: a line below the cell when they take a while.
+
+        Parameters
+        ----------
+        what : str
+            What is calculated, such as `Bootstrap`.
+        """
+        return Ticker(what)
+
     def show(self, exhibit: Exhibit) -> Exhibit:
         """Write a table or figure into the run, and hand it to the notebook for display.
 
@@ -263,20 +275,27 @@ class Link:
         return f'<p>Written: <a href="{escape(self.path.as_uri())}">{escape(place)}</a></p>'
 
 
-def open_session(notebook: str, *, run_folder: str = "", **settings: Any) -> Session:
+def open_session(
+    notebook: str, variables: Mapping[str, Any] | None = None, *, run_folder: str = "", **settings: Any
+) -> Session:
     """Start or continue a run from a notebook.
 
     The first notebook starts from `study.yaml`, the others from what the run's folder keeps. The values of the
     notebook's own `parameters` cell go on top, and the run keeps them for the next notebook.
 
+    A notebook writes `open_session("04_modelling", globals())`: of its variables those are taken that its
+    `parameters` cell names, as far as they are settings of the study or the run's folder. Nothing else is looked at.
+
     Parameters
     ----------
     notebook : str
         Name of the notebook.
+    variables : mapping, optional
+        Variables of the notebook, its parameters among them.
     run_folder : str, default=""
-        Folder of the run; empty for `reports/` and the study's name.
+        Folder of the run, unless the variables say; empty for `reports/` and the study's name.
     **settings : object
-        Settings by their own names.
+        Settings by their own names, unless the variables say.
 
     Returns
     -------
@@ -287,7 +306,13 @@ def open_session(notebook: str, *, run_folder: str = "", **settings: Any) -> Ses
     ------
     SettingsError
         If a setting is unknown, of the wrong type or out of range.
+    NotebookError
+        If a parameter is not among the variables, or is of the wrong type there.
     """
+    if variables is not None:
+        taken = given_parameters(notebook_path(notebook), variables, (*leaf_sections(), "run_folder"))
+        run_folder = taken.pop("run_folder") or run_folder
+        settings |= taken
     start = read_study(places.study_file())
     run = Run(Path(run_folder).expanduser().resolve() if run_folder else places.reports_folder() / start.name)
     if run_folder or notebook != NOTEBOOKS[0]:

@@ -1,25 +1,25 @@
 """Who the patients are: their characteristics in the two groups (Table 1)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
+from dtimuscle.issues import Issue, Severity
 from dtimuscle.statistics.complete_cases import align
-from dtimuscle.statistics.groups import GroupSummary, compare_groups
+from dtimuscle.statistics.contingency import compare_counts
+from dtimuscle.statistics.effect_sizes import categorical_distance, standardised_difference
+from dtimuscle.statistics.groups import GroupComparison, GroupSummary, compare_groups
+from dtimuscle.statistics.two_samples import EXACT
 
 # A text column with more different entries (a comment, a date, a serial number) describes nobody.
 MAX_LEVELS = 10
 
-# Below this expected count the chi-squared approximation is poor (Cochran 1954).
-MIN_EXPECTED = 5
-
-# Tables drawn, and the seed they are drawn from, where Fisher's test has no closed form.
-N_TABLES = 19_999
-SEED = 1
+# A Shapiro–Wilk P below this speaks against a normal distribution.
+NORMALITY_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Characteristic:
         Which test `p` comes from; empty when there is none.
     p : float
         Two-sided P of no difference, for the whole category; NaN when there is no test.
+    standardised_difference : float
+        Continuous: mean of the poor minus mean of the good group in units of their SD (Austin 2009).
+        Categorical: distance of the groups over the whole category, without a sign (Yang & Dalton 2012).
+        NaN where undefined.
+    issues : tuple of Issue
+        Why something is NaN.
     """
 
     name: str
@@ -73,16 +79,19 @@ class Characteristic:
     good: GroupSummary | Count
     test: str
     p: float
+    standardised_difference: float = math.nan
+    issues: tuple[Issue, ...] = ()
 
 
 def describe_groups(covariates: pd.DataFrame, poor: pd.Series) -> tuple[Characteristic, ...]:
     """Describe each covariate in the two groups.
 
-    Numbers are continuous and compared by Student's t test. Text, truth values and numbers of which just
-    two occur (such as a coded sex) are categorical: compared by the chi-squared test without continuity
-    correction, or by Fisher's exact test where an expected count is below 5 (with more than two levels
-    from 19,999 random tables, always the same ones). Text with more than ten levels is no characteristic
-    and is left out. Missing values are counted.
+    Numbers are continuous. They are compared by Student's t test where Shapiro & Wilk's test speaks against a
+    normal distribution in neither group (P of at least 0.05 in both, with at least three values each), and
+    by Mann & Whitney's test otherwise. Text, truth values and numbers of which just two occur (such as a
+    coded sex) are categorical: compared by the chi-squared test without continuity correction, or by Fisher's
+    exact test where an expected count is below 5. Text with more than ten levels is no characteristic and is
+    left out. Missing and infinite values are counted as missing.
 
     Parameters
     ----------
@@ -100,11 +109,18 @@ def describe_groups(covariates: pd.DataFrame, poor: pd.Series) -> tuple[Characte
     group = poor[known].astype(bool)
     found: list[Characteristic] = []
     for name, column in align(covariates, poor)[known].items():
-        if _is_continuous(column):
-            found.append(_continuous(column, group, str(name)))
-        elif column.nunique() <= MAX_LEVELS:
-            found += _categorical(column, group, str(name))
+        values = _without_infinity(column)
+        if _is_continuous(values):
+            found.append(_continuous(values, group, str(name)))
+        elif values.nunique() <= MAX_LEVELS:
+            found += _categorical(values, group, str(name))
     return tuple(found)
+
+
+def _without_infinity(column: pd.Series) -> pd.Series:
+    if not pd.api.types.is_float_dtype(column):
+        return column
+    return column.mask(column.isin([math.inf, -math.inf]))
 
 
 def _is_continuous(column: pd.Series) -> bool:
@@ -113,36 +129,56 @@ def _is_continuous(column: pd.Series) -> bool:
 
 def _continuous(column: pd.Series, poor: pd.Series, name: str) -> Characteristic:
     comparison = compare_groups(column, poor, name=name)
-    test = "" if math.isnan(comparison.p) else "Student t"
-    return Characteristic(name, "continuous", "", comparison.poor, comparison.good, test, comparison.p)
+    groups = comparison.poor, comparison.good
+    test, p = _choose_test(comparison)
+    distance = standardised_difference((groups[0].mean, groups[1].mean), (groups[0].sd, groups[1].sd))
+    few = f"{groups[0].n} and {groups[1].n} value(s) in the groups, at least 2 in each needed"
+    reason = few if min(group.n for group in groups) < 2 else "the values do not vary within the groups"
+    return Characteristic(name, "continuous", "", *groups, test, p, distance, _issues(name, p, distance, reason))
+
+
+def _choose_test(comparison: GroupComparison) -> tuple[str, float]:
+    normality = (comparison.shapiro_poor.p, comparison.shapiro_good.p)
+    # False, as it should be, where a P is NaN.
+    if all(p >= NORMALITY_ALPHA for p in normality) and not math.isnan(comparison.p):
+        return "Student t", comparison.p
+    ranks = comparison.mann_whitney
+    if math.isnan(ranks.p):
+        return "", math.nan
+    return "Mann–Whitney (exact)" if ranks.method == EXACT else "Mann–Whitney", ranks.p
 
 
 def _categorical(column: pd.Series, poor: pd.Series, name: str) -> list[Characteristic]:
-    present = column.notna()
-    levels = sorted(column[present].unique(), key=str)
-    counts = {is_poor: [int((column[poor == is_poor] == level).sum()) for level in levels] for is_poor in (True, False)}
-    missing = {is_poor: int((~present)[poor == is_poor].sum()) for is_poor in (True, False)}
-    test, p = _compare_counts(np.array([counts[True], counts[False]], dtype=int))
+    levels = _in_order(column.dropna().unique())
+    columns = [column[poor], column[~poor]]
+    counts = np.array([[int((members == level).sum()) for level in levels] for members in columns], dtype=int)
+    missing = [int(members.isna().sum()) for members in columns]
+    totals = counts.sum(axis=1)
+    test = compare_counts(counts)
+    distance = categorical_distance(counts)
+    if not totals.all():
+        reason = "the level is known of nobody in one of the groups"
+    elif len(levels) == 1:
+        reason = "everybody has the same level"
+    else:
+        reason = "some levels occur in one group only and tell them apart without error"
+    issues = _issues(name, test.p, distance, reason)
+    groups = [
+        [Count(int(n), int(total), n_missing) for n in row]
+        for row, total, n_missing in zip(counts, totals, missing, strict=True)
+    ]
+    titles = [f"{level:g}" if isinstance(level, float) else str(level) for level in levels]
     return [
-        Characteristic(
-            name,
-            "categorical",
-            f"{level:g}" if isinstance(level, float) else str(level),
-            Count(counts[True][i], sum(counts[True]), missing[True]),
-            Count(counts[False][i], sum(counts[False]), missing[False]),
-            test,
-            p,
-        )
-        for i, level in enumerate(levels)
+        Characteristic(name, "categorical", title, in_poor, in_good, test.method, test.p, distance, issues)
+        for title, in_poor, in_good in zip(titles, *groups, strict=True)
     ]
 
 
-def _compare_counts(table: NDArray[np.int_]) -> tuple[str, float]:
-    if table.shape[1] < 2 or not table.sum(axis=1).all():
-        return "", math.nan
-    if stats.contingency.expected_freq(table).min() >= MIN_EXPECTED:
-        return "chi-squared", float(stats.chi2_contingency(table, correction=False).pvalue)
-    if table.shape[1] == 2:
-        return "Fisher exact", float(stats.fisher_exact(table).pvalue)
-    method = stats.MonteCarloMethod(n_resamples=N_TABLES, rng=np.random.default_rng(SEED))
-    return "Fisher exact (random tables)", float(stats.fisher_exact(table, method=method).pvalue)
+def _in_order(levels: Iterable[object]) -> list[object]:
+    """Numbers by size, everything else by its letters."""
+    return sorted(levels, key=lambda level: (0, level, "") if isinstance(level, Real) else (1, 0, str(level)))
+
+
+def _issues(name: str, p: float, distance: float, reason: str) -> tuple[Issue, ...]:
+    lost = [quantity for quantity, value in (("test", p), ("standardised difference", distance)) if math.isnan(value)]
+    return (Issue(Severity.NOTE, name, f"{reason}: no {' and no '.join(lost)}."),) if lost else ()

@@ -25,3 +25,25 @@ def generator_for(seed: int, name: str) -> np.random.Generator:
         The same for the same seed and name.
     """
     return np.random.default_rng([seed, crc32(name.encode())])
+
+
+def part_of(progress: Progress | None, *, part: int, n_parts: int) -> Progress | None:
+    """Return how one of several equal parts says how far the whole is.
+
+    Parameters
+    ----------
+    progress : callable or None
+        What is told; None if nobody wants to know.
+    part : int
+        Which part, from 0.
+    n_parts : int
+        How many there are.
+
+    Returns
+    -------
+    callable or None
+        To be called with how much of the part is done and how much there is.
+    """
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, n_parts * total)

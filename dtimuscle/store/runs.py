@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import pandas as pd
 
 from dtimuscle import __version__
@@ -29,6 +28,9 @@ from dtimuscle.store.files import (
     write_yaml,
 )
 from dtimuscle.store.registry import read_study
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # Packages whose version can change a number.
 NUMERICAL_PACKAGES = ("numpy", "scipy", "pandas", "dipy", "nibabel", "statsmodels", "scikit-learn")
@@ -337,7 +339,7 @@ class Run:
         """
         return self.folder / "notebooks" / f"{notebook}.ipynb"
 
-    def read_notebook(self, notebook: str) -> nbformat.NotebookNode | None:
+    def read_notebook(self, notebook: str) -> "NotebookNode | None":
         """Return an executed notebook, or None when it has not been run.
 
         Parameters
@@ -350,6 +352,8 @@ class Run:
         NotebookNode or None
             With its outputs.
         """
+        import nbformat  # takes a second, and no notebook's own kernel needs it
+
         path = self.notebook_file(notebook)
         return nbformat.read(path, as_version=4) if path.is_file() else None
 

@@ -10,12 +10,12 @@ from dtimuscle.dwi import TensorMaps
 from dtimuscle.muscles import Muscle, MuscleLabels, MuscleRegistry, Side
 from dtimuscle.replication.verdict import Verdict
 from dtimuscle.statistics.characteristics import Characteristic, describe_groups
+from dtimuscle.statistics.combination import CombinationRoc, combination_curves
 from dtimuscle.statistics.correlation import Correlation, correlate_all_features
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.groups import GroupComparison, compare_all_features
 from dtimuscle.statistics.logistic import EntryModel, enter_by_p
-from dtimuscle.statistics.roc import CombinationRoc, combination_curves
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def test_odds_ratios_name_their_step(results, registry):
 
 
 def test_a_separated_model_prints_no_odds_ratio(results, registry):
-    fit = replace(results.model.univariate[0], is_separated=True)
+    fit = replace(results.model.univariate[0], separation="complete")
     assert NO_ESTIMATE in tables.univariate_table([fit], registry).html
 
 

@@ -173,6 +173,50 @@ def test_a_printed_correlation_is_turned_to_the_grade(made_up: PublishedStudy) -
     assert read_coefficient(claim) == (-0.45, Interval(-0.6, -0.27, 0.9))
 
 
+def test_printed_directions_of_the_study_follow_its_claims(wang: PublishedStudy) -> None:
+    fa, adc = wang.features_of("fa_lower"), wang.features_of("adc_lower")
+    assert wang.printed_directions("difference") == dict.fromkeys((*fa, *adc), "lower, P < 0.05")
+    read = wang.features_of("weakening_correlates")
+    assert len(read) == 8
+    assert wang.printed_directions("correlation") == dict.fromkeys(read, "positive, P < 0.05")
+    assert wang.printed_directions("odds_ratio") == {
+        "adductor_magnus.fa": "independent factor (lower FA), P < 0.05",
+        "adductor_magnus.md": "independent factor (higher ADC), P < 0.05",
+        "adductor_longus.fa": "independent factor (lower FA), P < 0.05",
+        "adductor_longus.md": "independent factor (higher ADC), P < 0.05",
+    }
+
+
+def test_printed_directions_are_turned_to_poor_function_and_to_the_grade(made_up: PublishedStudy) -> None:
+    # Lower in the robust is higher with poor function; weakening with a rise is a fall with the grade.
+    assert made_up.printed_directions("difference") == {"vastus_lateralis.md": "higher, P < 0.001"}
+    assert made_up.printed_directions("correlation") == {
+        "vastus_lateralis.md": "negative, r = −0.45 (90% CI −0.60 to −0.27), P = 0.002"
+    }
+    assert made_up.printed_directions("odds_ratio") == {"sartorius.fa": "independent factor (lower FA)"}
+
+
+def test_a_correlation_printed_with_strength_keeps_its_sign_and_digits(made_up_mapping: dict[str, Any]) -> None:
+    made_up_mapping["claims"][4] |= {"outcome": "strength", "sign": "negative", "coefficient": "−0.45"}
+    made_up_mapping["claims"][4]["interval"] = {"low": "-0.60", "high": "0.10", "level_percent": "90"}
+    study = PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
+    words = "negative, r = −0.45 (90% CI −0.60 to 0.10), P = 0.002"
+    assert study.printed_directions("correlation") == {"vastus_lateralis.md": words}
+
+
+def test_groups_that_stand_for_none_of_new_data_have_no_direction(made_up_mapping: dict[str, Any]) -> None:
+    made_up_mapping["claims"][0]["versus"] = "between"
+    made_up_mapping["claims"][3]["event"] = "between"
+    study = PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
+    assert study.printed_directions("difference") == {}
+    assert study.printed_directions("odds_ratio") == {}
+
+
+def test_an_unknown_kind_of_direction_is_answered_with_the_known_ones(made_up: PublishedStudy) -> None:
+    with pytest.raises(PublishedError, match=r"found 'diference'; .* Did you mean 'difference'\?"):
+        made_up.printed_directions("diference")  # type: ignore[arg-type]
+
+
 def _change(path: str, value: object) -> Callable[[dict[str, Any]], None]:
     *parents, last = path.split("/")
 

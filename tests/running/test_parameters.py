@@ -2,7 +2,7 @@ import nbformat
 import pytest
 
 from dtimuscle.errors import NotebookError
-from dtimuscle.running.parameters import Parameter, check_parameters, read_parameters
+from dtimuscle.running.parameters import Parameter, check_parameters, given_parameters, read_parameters
 
 CELL = """\
 # What may be changed.
@@ -51,7 +51,9 @@ def test_a_notebook_that_is_not_there_is_named(tmp_path):
     assert "there is no such notebook" in refused(tmp_path / "02_tensor_fitting.ipynb")
 
 
-@pytest.mark.parametrize("content", [b"", b"no notebook", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no notebook", b"\xff\xfe", b"[]", b"{}", b"1", b'{"cells": 1}', b'{"cells": [1]}']
+)
 def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     path = tmp_path / "02_tensor_fitting.ipynb"
     path.write_bytes(content)
@@ -135,3 +137,26 @@ def test_a_name_that_resembles_nothing_gets_the_names_there_are(tmp_path):
 
 def test_a_type_that_the_kit_cannot_check_is_refused(tmp_path):
     assert "has type dict" in refused(notebook(tmp_path, "a: dict = {}"), {"a": {}})
+
+
+# What a notebook has defined
+
+
+def test_of_the_variables_those_are_taken_that_the_cell_names_and_somebody_wants(tmp_path):
+    variables = {"n_poor": 3, "estimator": "ols", "subject": "001", "other": 1, "x": object()}
+    taken = given_parameters(notebook(tmp_path, CELL), variables, ("estimator", "n_poor", "x", "other"))
+    assert list(taken.items()) == [("estimator", "ols"), ("n_poor", 3)]
+
+
+def test_a_variable_that_nobody_wants_may_hold_anything(tmp_path):
+    assert given_parameters(notebook(tmp_path, CELL), {"subject": object(), "n_poor": 3}, ("n_poor",)) == {"n_poor": 3}
+
+
+def test_a_parameter_without_a_variable_is_told_before_the_others_are_checked(tmp_path):
+    with pytest.raises(NotebookError, match=r"02_tensor_fitting\.ipynb: no value for shift, n_poor\. Run the cell"):
+        given_parameters(notebook(tmp_path, CELL), {"denoise": 1}, ("n_poor", "shift", "denoise"))
+
+
+def test_a_variable_that_holds_something_else_is_told_by_its_kind_alone(tmp_path):
+    with pytest.raises(NotebookError, match=r"parameter 'denoise' takes bool, not something else \(object\)\.$"):
+        given_parameters(notebook(tmp_path, CELL), {"denoise": object()}, ("denoise",))

@@ -4,11 +4,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dtimuscle.errors import DatasetError, SettingsError
+from dtimuscle.errors import DatasetError, NotebookError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import Side
 from dtimuscle.presentation.exhibit import Exhibit
+from dtimuscle.running import progress
 from dtimuscle.running import session as sessions
+from dtimuscle.running.notebooks import notebook_path
+from dtimuscle.running.parameters import read_parameters
 from dtimuscle.running.session import Session, open_session
 from dtimuscle.settings import Study
 from dtimuscle.statistics.estimates import Estimate
@@ -69,6 +72,63 @@ def test_relative_paths_of_data_are_taken_from_where_the_notebook_runs(tmp_path,
     session = open_session("01_preprocessing", run_folder="run", dataset="scans")
     assert session.study.data.dataset == str(tmp_path / "scans")
     assert session.run.folder == tmp_path / "run"
+
+
+# The variables of a notebook
+
+
+def variables_of(notebook: str, **values) -> dict:
+    """Return what a notebook has defined after its parameters cell."""
+    parameters = read_parameters(notebook_path(notebook))
+    return {name: parameter.default for name, parameter in parameters.items()} | values
+
+
+def test_of_a_notebooks_variables_its_own_parameters_are_taken_and_nothing_else(tmp_path):
+    later = {"published": object(), "seed": 99, "estimater": "ols", "labels": "/another"}
+    variables = variables_of("02_tensor_fitting", run_folder=str(tmp_path / "run"), estimator="nlls", **later)
+    session = open_session("02_tensor_fitting", variables)
+    assert session.run.folder == tmp_path / "run"
+    assert session.study == Study().with_values(estimator="nlls")
+
+
+def test_who_is_looked_at_is_no_setting_and_not_looked_at(tmp_path):
+    variables = variables_of("02_tensor_fitting", run_folder=str(tmp_path / "run"), participant=1)
+    assert open_session("02_tensor_fitting", variables).study == Study()
+
+
+def test_the_variables_go_before_what_is_given_by_name(tmp_path):
+    variables = variables_of("02_tensor_fitting", run_folder=str(tmp_path / "run"), estimator="nlls")
+    session = open_session("02_tensor_fitting", variables, run_folder=str(tmp_path / "other"), estimator="ols", seed=7)
+    assert session.run.folder == tmp_path / "run"
+    assert session.study == Study().with_values(estimator="nlls", seed=7)
+
+
+def test_without_a_folder_among_the_variables_the_given_one_counts(tmp_path):
+    session = open_session("02_tensor_fitting", variables_of("02_tensor_fitting"), run_folder=str(tmp_path / "run"))
+    assert session.run.folder == tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("estimator", {"a": 1}, r"takes str, not \{'a': 1\} \(dict\)"),
+        ("estimator", pd.Series([1, 2]), r"takes str, not something else \(Series\)"),
+        ("workers", 1.5, r"takes int, not 1.5 \(float\)"),
+        ("run_folder", Path("run"), r"takes str, not something else \(.*Path\)"),
+    ],
+)
+def test_a_parameter_that_a_later_cell_has_overwritten_is_refused(tmp_path, name, value, words):
+    variables = variables_of("02_tensor_fitting", run_folder=str(tmp_path / "run")) | {name: value}
+    with pytest.raises(NotebookError, match=rf"^02_tensor_fitting\.ipynb: parameter '{name}' {words}") as caught:
+        open_session("02_tensor_fitting", variables)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parameters_cell_that_was_not_run_is_told(tmp_path):
+    with pytest.raises(NotebookError, match=r"no value for estimator, workers\. Run the cell of parameters first\."):
+        open_session("02_tensor_fitting", {"run_folder": str(tmp_path / "run")})
+    assert not (tmp_path / "run").exists()
 
 
 # Who is looked at
@@ -173,6 +233,14 @@ def test_estimates_are_kept_for_the_next_notebook(opened, tmp_path):
 
 
 # Showing
+
+
+def test_a_calculation_that_takes_long_tells_so_by_the_name_it_was_given(opened, monkeypatch):
+    lines = []
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(progress.DisplayHandle, "display", lambda handle, line: lines.append(line.data))
+    opened().ticker("Bootstrap")(0, 20)
+    assert lines == ["Bootstrap: 0 of 20"]
 
 
 def test_what_is_shown_stands_on_the_pages_in_its_order(opened):

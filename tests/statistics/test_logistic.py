@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,13 @@ import pytest
 from dtimuscle.errors import StatisticsError
 from dtimuscle.statistics import logistic
 from dtimuscle.statistics.features import FeatureFrame
-from dtimuscle.statistics.logistic import enter_by_p, fit_logistic, step_of
+from dtimuscle.statistics.logistic import (
+    enter_by_p,
+    fit_logistic,
+    prespecified_model,
+    step_of,
+    univariate_models,
+)
 
 N_POOR, N_GOOD = 31, 69
 
@@ -72,7 +79,7 @@ def test_complete_separation_is_found_and_prints_no_odds_ratio():
     (a,) = fit.coefficients
     assert [math.isnan(value) for value in (a.estimate, a.se, a.p, a.odds_ratio, a.interval.low)] == [True] * 5
     assert fit.estimates()[0].interval is None
-    assert "predict all outcomes perfectly" in fit.issues[0].what
+    assert "complete separation: all outcomes are predicted perfectly by a" in fit.issues[0].what
 
 
 def test_quasi_complete_separation_has_the_likelihood_that_the_fit_approaches():
@@ -84,7 +91,7 @@ def test_quasi_complete_separation_has_the_likelihood_that_the_fit_approaches():
     assert math.isnan(fit.coefficients[0].odds_ratio)
     assert fit.log_likelihood == pytest.approx(3 * math.log(0.75) + math.log(0.25), rel=1e-12)
     np.testing.assert_allclose(fit.probabilities, [0.0] * 10 + [0.75] * 4 + [1.0] * 10)
-    assert "predict 20 of 24 outcomes perfectly" in fit.issues[0].what
+    assert "quasi-complete separation: 20 of 24 outcomes are predicted perfectly by a" in fit.issues[0].what
 
 
 def test_groups_that_hardly_overlap_are_fitted_and_reported():
@@ -100,9 +107,12 @@ def test_a_constant_feature_is_left_out():
     features.values["b"] = 1.7e-3
     fit = fit_logistic(features.values, features.poor)
     alone = fit_logistic(features.values[["a"]], features.poor)
-    assert fit.coefficients[0] == alone.coefficients[0]
+    for quantity in ("estimate", "se", "p", "p_lr", "odds_ratio_per_sd"):
+        assert getattr(fit.coefficients[0], quantity) == pytest.approx(
+            getattr(alone.coefficients[0], quantity), rel=1e-9
+        )
     assert math.isnan(fit.coefficients[1].odds_ratio)
-    assert fit.aic == alone.aic
+    assert fit.aic == pytest.approx(alone.aic, rel=1e-12)
     assert [(issue.where, issue.what[:8]) for issue in fit.issues] == [("b", "constant")]
 
 
@@ -172,7 +182,7 @@ def test_a_feature_that_separates_alone_does_not_enter():
     model = enter_by_p(features)
     assert model.entered == ("medium",)
     assert model.univariate[0].is_separated
-    assert [issue.where for issue in model.issues] == ["perfect"]
+    assert [issue.where for issue in model.issues] == ["perfect", "multivariable model"]
 
 
 def test_nobody_in_a_group_stops_the_selection():
@@ -183,10 +193,170 @@ def test_nobody_in_a_group_stops_the_selection():
 @pytest.mark.parametrize("seed", range(8))
 def test_ten_strong_features_of_31_events_give_odds_ratios_or_say_why_not(seed):
     features = cohort({f"muscle_{i}.md": 1.9 for i in range(10)}, seed=seed)
-    model = enter_by_p(features)
+    model = enter_by_p(features, profile=False)
     assert len(model.entered) == 10
     fit = model.multivariable
     assert any("3.1 each" in issue.what for issue in fit.issues)
     odds_ratios = np.array([c.odds_ratio for c in fit.coefficients])
     assert np.isnan(odds_ratios).all() if fit.is_separated else (np.abs(np.log(odds_ratios)) < 10).all()
     assert fit.probabilities.between(0, 1).all()
+
+
+def with_covariates(features, **columns):
+    return replace(features, covariates=pd.DataFrame(columns, index=features.values.index))
+
+
+def test_odds_ratios_per_sd_are_those_of_standardised_features():
+    features = cohort({"a.md": 0.8, "b.md": 0.3})
+    z = (features.values - features.values.mean()) / features.values.std()
+    for found, expected in zip(
+        fit_logistic(features.values, features.poor).coefficients,
+        fit_logistic(z.set_axis(["a", "b"], axis=1), features.poor).coefficients,
+        strict=True,
+    ):
+        assert found.odds_ratio_per_sd == pytest.approx(expected.odds_ratio, rel=1e-9)
+        assert found.interval_per_sd.low == pytest.approx(expected.interval.low, rel=1e-9)
+        assert found.profile_per_sd.high == pytest.approx(expected.profile.high, rel=1e-9)
+        assert found.profile.high == pytest.approx(expected.profile.high ** (1e-4 / found.sd), rel=1e-9)
+
+
+def test_skipping_profiles_leaves_everything_else_as_it_is():
+    features = cohort({"a": 0.8, "b": 0.3})
+    full = fit_logistic(features.values, features.poor)
+    quick = fit_logistic(features.values, features.poor, profile=False)
+    for one, other in zip(full.coefficients, quick.coefficients, strict=True):
+        assert (one.estimate, one.se, one.p, one.interval) == (other.estimate, other.se, other.p, other.interval)
+        assert one.profile_per_sd.is_defined
+        assert not other.profile_per_sd.is_defined
+        assert math.isnan(other.p_lr)
+    assert (full.chi2, full.p, full.nagelkerke) == (quick.chi2, quick.p, quick.nagelkerke)
+
+
+def test_events_per_variable_count_the_smaller_group():
+    features = cohort({"a": 0.8, "b": 0.3})
+    assert fit_logistic(features.values, features.poor).events_per_variable == 31 / 2
+    assert fit_logistic(features.values, ~features.poor).events_per_variable == 31 / 2
+
+
+def test_a_category_is_compared_with_its_first_level_and_tested_as_a_whole():
+    features = cohort({"a": 0.0})
+    site = pd.Series(["x", "y", "z", "y"] * 25, index=features.values.index, name="site")
+    fit = fit_logistic(site.to_frame(), features.poor)
+    assert fit.names == ("site: y against x", "site: z against x")
+    counts = pd.crosstab(site, features.poor)
+    odds = counts[True] / counts[False]
+    assert [c.odds_ratio for c in fit.coefficients] == pytest.approx([odds["y"] / odds["x"], odds["z"] / odds["x"]])
+    ((name, df, p),) = [(test.name, test.df, test.p) for test in fit.tests]
+    assert (name, df, p) == ("site", 2, pytest.approx(fit.p))
+
+
+def test_separation_names_the_features_that_do_it():
+    rng = np.random.default_rng(4)
+    poor = pd.Series(np.arange(40) >= 25, dtype="boolean")
+    x = pd.DataFrame({"noise": rng.normal(size=40), "perfect": np.arange(40.0)})
+    assert "perfectly by perfect, so" in fit_logistic(x, poor).issues[0].what
+    # Neither alone, both together: the difference of the two tells the groups apart.
+    base = rng.normal(size=40)
+    pair = pd.DataFrame({"u": base, "v": base + np.where(poor, 0.1, -0.1), "noise": rng.normal(size=40)})
+    fit = fit_logistic(pair, poor)
+    assert fit.separation == "complete"
+    assert "perfectly by u, v, so" in fit.issues[0].what
+
+
+def test_under_separation_the_likelihood_ratio_tests_remain():
+    x = pd.DataFrame({"a": [0.0] * 10 + [1.0] * 4 + [2.0] * 10})
+    poor = pd.Series([False] * 10 + [True] * 3 + [False] + [True] * 10, dtype="boolean")
+    (a,) = fit_logistic(x, poor).coefficients
+    limit = 3 * math.log(0.75) + math.log(0.25)
+    null = 13 * math.log(13 / 24) + 11 * math.log(11 / 24)
+    assert a.chi2 == pytest.approx(2 * (limit - null), rel=1e-12)
+    assert a.p_lr < 0.001
+    assert not a.profile.is_defined
+
+
+def test_nearly_equal_features_are_reported():
+    features = cohort({"a": 0.8, "b": 0.0})
+    features.values["b"] = features.values["a"] + 1e-5 * np.random.default_rng(1).normal(size=100)
+    issues = fit_logistic(features.values, features.poor).issues
+    assert sum("variance inflation" in issue.what for issue in issues) == 2
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5])
+def test_a_handful_of_participants_gives_no_wrong_number(n):
+    rng = np.random.default_rng(n)
+    x = pd.DataFrame(1e-3 * rng.normal(size=(n, 6)), columns=list("abcdef"))
+    fit = fit_logistic(x, pd.Series(np.arange(n) % 2 == 0, dtype="boolean"))
+    assert fit.issues
+    assert all(math.isnan(c.odds_ratio) for c in fit.coefficients)
+    assert fit.separation == ("complete" if n >= 2 else "none")
+
+
+def test_thousands_of_participants_are_fitted():
+    rng = np.random.default_rng(8)
+    x = pd.DataFrame(rng.normal(size=(5000, 3)), columns=list("abc"))
+    poor = pd.Series(rng.random(5000) < 1 / (1 + np.exp(4 - 2 * x["a"])), dtype="boolean")
+    fit = fit_logistic(x, poor)
+    assert fit.issues == ()
+    assert fit.coefficients[0].profile.low < math.exp(2) < fit.coefficients[0].profile.high
+
+
+def test_a_constant_that_differs_by_rounding_has_no_estimate():
+    features = cohort({"a": 0.8})
+    b = pd.Series(0.1 + 0.2, index=features.values.index)
+    b.iloc[::2] = 0.3
+    fit = fit_logistic(features.values.assign(b=b), features.poor)
+    assert math.isnan(fit.coefficients[1].estimate)
+
+
+def test_covariates_have_univariate_models_too():
+    age = np.random.default_rng(9).normal(70, 6, 100)
+    features = with_covariates(
+        cohort({"a": 0.8}), age=age, sex=["F", "F", "M", "F"] * 25, code=[f"p{i}" for i in range(100)]
+    )
+    fits = univariate_models(features, covariates=("age", "sex", "code", "bmi"))
+    assert [fit.names for fit in fits] == [("a",), ("age",), ("sex: M against F",), ("code",), ("bmi",)]
+    assert "text with 100 levels" in fits[3].issues[0].what
+    assert "no such column" in fits[4].issues[0].what
+    assert math.isnan(fits[4].coefficients[0].odds_ratio)
+
+
+def test_a_category_enters_by_the_test_of_the_whole():
+    features = cohort({"a": 0.8})
+    site = np.where(features.poor, "x", np.where(np.arange(100) % 2, "y", "z"))
+    site[[0, 1, 99, 98, 97]] = ["y", "z", "x", "x", "x"]
+    model = enter_by_p(with_covariates(features, site=site), covariates=("site",))
+    assert model.entered == ("a", "site")
+    assert model.multivariable.names == ("a", "site: y against x", "site: z against x")
+    assert model.firth.names == model.multivariable.names
+
+
+def test_the_rule_of_entry_warns_with_its_numbers():
+    model = enter_by_p(cohort({"strong": 1.5, "nothing": 0.0, "medium": 0.8}))
+    (issue,) = [issue for issue in model.issues if issue.where == "multivariable model"]
+    assert issue.what.startswith("2 of 3 candidates entered")
+    assert "10.3 participants of the smaller group for each candidate" in issue.what
+    assert "poor habit" in issue.what
+
+
+def test_a_prespecified_model_has_both_fits_of_the_same_patients():
+    features = with_covariates(cohort({"a": 0.8, "b": 0.3}), sex=["F", "F", "M", "F"] * 25)
+    model = prespecified_model(features, ["b", "sex"])
+    assert model.columns == ("b", "sex")
+    assert model.multivariable.names == model.firth.names == ("b", "sex: M against F")
+    assert model.multivariable.n == model.firth.n == 100
+    assert [e.subject for e in model.estimates()] == ["b", "sex: M against F"]
+
+
+def test_a_prespecified_name_that_is_unknown_is_answered_with_those_that_are_there():
+    with pytest.raises(StatisticsError, match="c not found; available: a, b"):
+        prespecified_model(cohort({"a": 0.8, "b": 0.3}), ["a", "c"])
+    with pytest.raises(StatisticsError, match="no feature given"):
+        prespecified_model(cohort({"a": 0.8}), [])
+
+
+def test_a_separated_model_is_given_by_firth():
+    features = cohort({"perfect": 30.0, "medium": 0.8})
+    model = prespecified_model(features, ["perfect", "medium"])
+    assert model.multivariable.separation == "complete"
+    assert all(math.isnan(c.odds_ratio) for c in model.multivariable.coefficients)
+    assert all(c.profile_per_sd.is_defined for c in model.firth.coefficients)

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from dtimuscle.statistics.separation import separated_rows
+from dtimuscle.statistics.log_odds import LogOdds
+from dtimuscle.statistics.separation import (
+    is_overlap_proved,
+    separated_rows,
+    separating_columns,
+    separation_of,
+)
 
 
 def separated(x, event):
@@ -39,3 +45,30 @@ def test_as_many_parameters_as_participants_separate_everybody():
 @pytest.mark.parametrize("overlap", [0.1, 1e-3, 1e-6])
 def test_a_small_overlap_is_an_overlap(overlap):
     assert not any(separated([0, 0.4, 1 + overlap, 1, 1.5, 2], [0, 0, 0, 1, 1, 1]))
+
+
+def test_separation_has_three_names():
+    assert [separation_of(np.array(rows)) for rows in ([False, False], [True, False], [True, True])] == [
+        "none",
+        "quasi-complete",
+        "complete",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_overlap_is_proved_only_where_the_linear_programme_finds_one(seed):
+    rng = np.random.default_rng(seed)
+    design = np.column_stack([np.ones(14), rng.normal(size=(14, 3))])
+    event = rng.permutation(np.arange(14) < 6)
+    model = LogOdds(design, event)
+    maximum = model.maximise()
+    proved = is_overlap_proved(design, maximum.point.score, model.misses(maximum.terms))
+    assert proved == (not separated_rows(design, event).any())
+
+
+def test_the_columns_that_separate_are_found():
+    event = np.array([False, False, False, True, True, True])
+    x = np.array([[0, 0], [2, 2.1], [3, 3.1], [0, -1], [2, 1], [3, 2]])
+    design = np.column_stack([np.ones(6), x, [1, 0, 0, 0, 1, 0]])
+    assert separating_columns(design, event) == (1, 2)
+    assert separating_columns(np.column_stack([design, np.arange(6)]), event) == (4,)

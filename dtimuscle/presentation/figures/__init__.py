@@ -5,8 +5,8 @@ sequence instead of random jitter: the same data give the same drawing.
 """
 
 from dtimuscle.presentation.figures.bias import bias_figure
-from dtimuscle.presentation.figures.correlation import correlation_figure
-from dtimuscle.presentation.figures.groups import group_figure
+from dtimuscle.presentation.figures.correlation import correlation_figure, correlation_heatmap_figure
+from dtimuscle.presentation.figures.groups import group_figure, hedges_g_figure
 from dtimuscle.presentation.figures.images import (
     axial_slice,
     before_after_figure,
@@ -14,18 +14,35 @@ from dtimuscle.presentation.figures.images import (
     tensor_maps_figure,
 )
 from dtimuscle.presentation.figures.logistic import odds_ratio_figure
-from dtimuscle.presentation.figures.roc import roc_figure
+from dtimuscle.presentation.figures.missing import missing_pattern_figure
+from dtimuscle.presentation.figures.ordinal import ordinal_figure
+from dtimuscle.presentation.figures.penalised import penalised_figure, penalty_figure
+from dtimuscle.presentation.figures.power import Mark, power_figure
+from dtimuscle.presentation.figures.roc import feature_roc_figure, roc_figure
+from dtimuscle.presentation.figures.validation import calibration_figure, decision_curve_figure, validation_figure
 from dtimuscle.presentation.figures.verdicts import published_and_found_figure
 
 __all__ = [
+    "Mark",
     "axial_slice",
     "before_after_figure",
     "bias_figure",
+    "calibration_figure",
     "correlation_figure",
+    "correlation_heatmap_figure",
+    "decision_curve_figure",
     "displacement_figure",
+    "feature_roc_figure",
     "group_figure",
+    "hedges_g_figure",
+    "missing_pattern_figure",
     "odds_ratio_figure",
+    "ordinal_figure",
+    "penalised_figure",
+    "penalty_figure",
+    "power_figure",
     "published_and_found_figure",
     "roc_figure",
     "tensor_maps_figure",
+    "validation_figure",
 ]

@@ -4,24 +4,47 @@ Cells are printed here with a fixed number of decimals and set flush right in fi
 a column stands aligned on its decimal point.
 """
 
-from dtimuscle.presentation.tables.correlation import correlation_table
-from dtimuscle.presentation.tables.groups import group_comparison_table
-from dtimuscle.presentation.tables.logistic import multivariable_table, univariate_table
+from dtimuscle.presentation.tables.correlation import adjusted_correlation_table, correlation_table
+from dtimuscle.presentation.tables.groups import group_comparison_table, group_effects_table, group_tests_table
+from dtimuscle.presentation.tables.logistic import model_fit_table, multivariable_table, univariate_table
+from dtimuscle.presentation.tables.missing import complete_cases_table, imputation_table, missing_table
+from dtimuscle.presentation.tables.ordinal import ordinal_table, proportional_odds_table
 from dtimuscle.presentation.tables.patients import characteristics_table
-from dtimuscle.presentation.tables.roc import auc_comparison_table, auc_table
+from dtimuscle.presentation.tables.penalised import penalised_table
+from dtimuscle.presentation.tables.power import detectable_table, sample_size_table
+from dtimuscle.presentation.tables.robustness import robustness_table
+from dtimuscle.presentation.tables.roc import auc_comparison_table, auc_table, cut_off_table, partial_auc_table
 from dtimuscle.presentation.tables.scans import bias_table, quality_table
+from dtimuscle.presentation.tables.validation import calibration_table, validation_table
 from dtimuscle.presentation.tables.verdicts import verdict_pairs, verdict_subject, verdict_table
 
 __all__ = [
+    "adjusted_correlation_table",
     "auc_comparison_table",
     "auc_table",
     "bias_table",
+    "calibration_table",
     "characteristics_table",
+    "complete_cases_table",
     "correlation_table",
+    "cut_off_table",
+    "detectable_table",
     "group_comparison_table",
+    "group_effects_table",
+    "group_tests_table",
+    "imputation_table",
+    "missing_table",
+    "model_fit_table",
     "multivariable_table",
+    "ordinal_table",
+    "partial_auc_table",
+    "penalised_table",
+    "proportional_odds_table",
     "quality_table",
+    "robustness_table",
+    "sample_size_table",
     "univariate_table",
+    "validation_table",
     "verdict_pairs",
     "verdict_subject",
     "verdict_table",

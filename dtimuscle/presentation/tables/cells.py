@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from dtimuscle.presentation.style import NOTHING, fixed
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.groups import GroupSummary
 
@@ -30,6 +31,29 @@ def summary_cells(prefix: str, summary: GroupSummary) -> dict[str, float]:
     """
     keys = ("n", "n_missing", "mean", "sd", "median", "q25", "q75")
     return {f"{prefix}_{key}": getattr(summary, key) for key in keys}
+
+
+def median_iqr(summary: GroupSummary, digits: int, *, scale: float = 1.0) -> str:
+    """Print "median [lower to upper quartile]".
+
+    Parameters
+    ----------
+    summary : GroupSummary
+        The group.
+    digits : int
+        Decimals.
+    scale : float, default=1.0
+        Factor from the stored to the printed unit.
+
+    Returns
+    -------
+    str
+        An en dash where there are no values.
+    """
+    if not summary.n:
+        return NOTHING
+    median, q25, q75 = (fixed(value * scale, digits) for value in (summary.median, summary.q25, summary.q75))
+    return f"{median} [{q25} to {q75}]"
 
 
 def bounds_of(bounds: Interval) -> dict[str, float]:

@@ -1,136 +1,441 @@
 """Tables of logistic models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isnan
 
 import pandas as pd
 
 from dtimuscle.muscles import MuscleRegistry
-from dtimuscle.presentation.exhibit import Exhibit
+from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import (
-    PARAMETERS,
-    feature_title,
-    fixed,
-    interval,
-    p_value,
-)
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label
+from dtimuscle.presentation.style import MODEL_TITLES, NOTHING, PARAMETERS, feature_title, fixed, p_value
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, level_label
+from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import split_feature
-from dtimuscle.statistics.logistic import Coefficient, EntryModel, LogisticFit
+from dtimuscle.statistics.firth import FirthCoefficient, FirthFit
+from dtimuscle.statistics.logistic import Coefficient, ColumnTest, EntryModel, LogisticFit, PrespecifiedModel
+
+# Odds ratios beyond these are printed as such: more digits would say nothing.
+_SMALLEST, _LARGEST = 0.0001, 99_999
 
 
-def univariate_table(fits: Sequence[LogisticFit], registry: MuscleRegistry, *, name: str = "univariate") -> Exhibit:
-    """List the logistic regressions with one feature each.
+def univariate_table(
+    fits: Sequence[LogisticFit],
+    registry: MuscleRegistry,
+    *,
+    published: Mapping[str, str] | None = None,
+    name: str = "univariate",
+) -> Exhibit:
+    """List the logistic regressions with one feature or covariate each.
 
     Parameters
     ----------
     fits : sequence of LogisticFit
-        One for each feature.
+        One for each feature and covariate.
     registry : MuscleRegistry
         Printed names of muscles.
+    published : mapping of str to str, optional
+        What is printed about a feature, by its name.
     name : str, default="univariate"
         Identifier of the exhibit.
 
     Returns
     -------
     Exhibit
-        One row per feature, grouped by parameter.
+        One row per feature, grouped by parameter; a category with several levels has one for each, below
+        one for the whole.
     """
+    published = published or {}
+    rows = [row for fit in fits for row in _univariate_rows(fit, registry, published)]
+    level = level_label([c for fit in fits for c in fit.coefficients])
+    columns = [
+        Column("n", "Events / n"),
+        Column("odds_ratio", "Odds ratio"),
+        Column("profile", level),
+        Column("per_sd", "Odds ratio per SD"),
+        Column("p", "P (Wald)"),
+        Column("p_lr", "P (LR)"),
+        *_published_column(published),
+    ]
     title = "Logistic regression, one feature at a time"
     summary = (
-        "The odds ratio says by how much the odds of poor function change when the feature rises by one step; "
-        "below 1, higher "
-        "values go with good function. Interval and P after Wald."
+        "Each row is a model of its own, fitted by maximum likelihood. The odds ratio says by how much the odds of "
+        "poor function change when the value rises by one step (named above its rows) or by one standard deviation, or "
+        f"for a level against the reference; below 1, higher values go with good function. The {level} is where a "
+        "likelihood-ratio test does not reject (profile likelihood); P after Wald and by the likelihood-ratio (LR) "
+        "test."
     )
-    return _odds_ratio_table(name, fits, registry, title=title, summary=summary)
+    n_separated = sum(fit.is_separated for fit in fits)
+    if n_separated:
+        summary += (
+            f" {n_separated} separate the groups perfectly, wholly or in part: no finite odds ratio exists, "
+            "the LR test remains."
+        )
+    frame = pd.DataFrame(rows)
+    html = table_html(name, frame, columns, title=title, row_label=("feature", "Feature"), group="group")
+    data = pd.DataFrame([_data_row(fit, c, None) for fit in fits for c in fit.coefficients])
+    beside = _beside([c for fit in fits for c in fit.coefficients], published, registry)
+    return Exhibit(name, "table", title, summary, data, html=html, beside=beside)
 
 
-def multivariable_table(model: EntryModel, registry: MuscleRegistry, *, name: str = "multivariable") -> Exhibit:
-    """List the features of the multivariable logistic regression.
+def multivariable_table(
+    model: EntryModel | PrespecifiedModel,
+    registry: MuscleRegistry,
+    *,
+    published: Mapping[str, str] | None = None,
+    name: str = "multivariable",
+) -> Exhibit:
+    """List the terms of a joint model, by maximum likelihood and by Firth's penalised likelihood.
 
     Parameters
     ----------
-    model : EntryModel
-        Univariate fits, the features that entered, and their common fit.
+    model : EntryModel or PrespecifiedModel
+        With the features that entered by their P value, or with those chosen beforehand.
     registry : MuscleRegistry
         Printed names of muscles.
+    published : mapping of str to str, optional
+        What is printed about a feature, by its name.
     name : str, default="multivariable"
         Identifier of the exhibit.
 
     Returns
     -------
     Exhibit
-        One row per feature that entered; without rows where none did.
+        One row per term; without rows where no feature entered.
     """
+    published = published or {}
+    fit, firth = model.multivariable, model.firth
     title = "Multivariable logistic regression"
-    fit = model.multivariable
-    if fit is None:
-        words = f"No feature had a univariate P below {model.entry_p:g}, so that there is no multivariable model."
-        return _odds_ratio_table(name, (), registry, title=title, summary=words)
-    per_variable = fit.n_events / max(len(fit.coefficients), 1)
-    words = (
-        f"The {len(fit.coefficients)} features with a univariate P below {model.entry_p:g} together: each odds "
-        "ratio is "
-        f"adjusted for the others. n = {fit.n} with {fit.n_events} events, {fixed(per_variable, 1)} for each "
-        "feature; fewer "
-        "than about 10 make a model that fits this sample better than the next."
+    title += ", features entered by P" if isinstance(model, EntryModel) else ", prespecified features"
+    if fit is None or firth is None:
+        entry_p = model.entry_p if isinstance(model, EntryModel) else float("nan")
+        words = f"No feature had a univariate P below {entry_p:g}, so that there is no multivariable model."
+        return Exhibit(name, "table", title, words, _no_rows(), html=_joint_html(name, title, [], "95% CI", {}))
+    pairs = list(zip(fit.coefficients, firth.coefficients, strict=True))
+    rows = [_joint_row(fit, c, f, registry, published) for c, f in pairs]
+    html = _joint_html(name, title, rows, level_label(fit.coefficients), published)
+    data = pd.DataFrame([_data_row(fit, c, f) for c, f in pairs])
+    summary = f"{_how_chosen(model)} {_reading(fit, firth)}"
+    return Exhibit(
+        name, "table", title, summary, data, html=html, beside=_beside(fit.coefficients, published, registry)
     )
-    if fit.is_separated:
-        words += " The features separate the groups completely, so that the odds ratios have no finite estimate."
-    return _odds_ratio_table(name, (fit,), registry, title=title, summary=words)
 
 
-def _odds_ratio_table(
-    name: str, fits: Sequence[LogisticFit], registry: MuscleRegistry, *, title: str, summary: str
-) -> Exhibit:
-    pairs = [(fit, coefficient) for fit in fits for coefficient in fit.coefficients]
+def model_fit_table(models: Mapping[str, LogisticFit], *, name: str = "model_fit") -> Exhibit:
+    """Say how well logistic models fit.
+
+    Parameters
+    ----------
+    models : mapping of str to LogisticFit
+        By name; those of `style.MODEL_TITLES` are printed in words.
+    name : str, default="model_fit"
+        Identifier of the exhibit.
+
+    Returns
+    -------
+    Exhibit
+        One row per model.
+    """
     rows = [
         {
-            "group": _step_label(coefficient),
-            "feature": registry.title(split_feature(coefficient.name)[0])
-            if split_feature(coefficient.name)[1]
-            else feature_title(coefficient.name, registry),
+            "model": MODEL_TITLES.get(model, model),
             "n": f"{fit.n_events} / {fit.n}",
-            "odds_ratio": NO_ESTIMATE if fit.is_separated else fixed(coefficient.odds_ratio, 2),
-            "interval": NO_ESTIMATE if fit.is_separated else interval(coefficient.interval, 2),
-            "p": NO_ESTIMATE if fit.is_separated else p_value(coefficient.p),
+            "per_variable": fixed(fit.events_per_variable, 1),
+            "chi2": f"{fixed(fit.chi2, 2)} ({fit.df})",
+            "p": p_value(fit.p),
+            "deviance": f"{fixed(fit.deviance, 2)} / {fixed(fit.null_deviance, 2)}",
+            "aic": fixed(fit.aic, 2),
+            "mcfadden": fixed(fit.mcfadden, 3),
+            "cox_snell": fixed(fit.cox_snell, 3),
+            "nagelkerke": fixed(fit.nagelkerke, 3),
+            "separation": fit.separation,
         }
-        for fit, coefficient in pairs
+        for model, fit in models.items()
+    ]
+    columns = [
+        Column("n", "Events / n"),
+        Column("per_variable", "Events per variable"),
+        Column("chi2", "LR χ² (df)"),
+        Column("p", "P"),
+        Column("deviance", "Deviance / null"),
+        Column("aic", "AIC"),
+        Column("mcfadden", "McFadden", spanner="R²"),
+        Column("cox_snell", "Cox–Snell", spanner="R²"),
+        Column("nagelkerke", "Nagelkerke", spanner="R²"),
+        Column("separation", "Separation", align="left"),
     ]
     data = pd.DataFrame(
         [
-            {
-                "feature": c.name,
-                "n": fit.n,
-                "n_events": fit.n_events,
-                "n_missing": fit.n_missing,
-                "estimate": c.estimate,
-                "se": c.se,
-                "z": c.z,
-                "p": c.p,
-                "step": c.step,
-                "odds_ratio": c.odds_ratio,
-                **bounds_of(c.interval),
-                "is_separated": fit.is_separated,
-            }
-            for fit, c in pairs
+            {"model": model, "n": fit.n, "n_events": fit.n_events, "n_missing": fit.n_missing, "df": fit.df}
+            | {key: getattr(fit, key) for key in _FIT_KEYS}
+            for model, fit in models.items()
         ]
     )
-    columns = [
-        Column("n", "Events / n"),
-        Column("odds_ratio", "Odds ratio"),
-        Column("interval", level_label([c for _, c in pairs])),
-        Column("p", "P"),
-    ]
-    html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("feature", "Feature"), group="group")
+    title = "Fit of the logistic models"
+    summary = (
+        "LR χ² tests a whole model against none of its features; AIC compares models of the same patients, the smaller "
+        "the better. All three R² are measured in the patients that the model was fitted to, and so are too high for "
+        "others. Events per variable count the smaller group for each estimated term: below 10, expect a model that "
+        "fits this sample better than the next."
+    )
+    html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("model", "Model"))
     return Exhibit(name, "table", title, summary, data, html=html)
 
 
-def _step_label(coefficient: Coefficient) -> str:
-    parameter = split_feature(coefficient.name)[1]
+_FIT_KEYS = (
+    "events_per_variable", "chi2", "p", "deviance", "null_deviance", "log_likelihood", "aic", "mcfadden", "cox_snell",
+    "nagelkerke", "separation",
+)  # fmt: skip
+
+
+def term_title(term: str, registry: MuscleRegistry) -> str:
+    """Name a term of a model in words.
+
+    Parameters
+    ----------
+    term : str
+        `adductor_longus.md`, `age`, `sex: M against F` …
+    registry : MuscleRegistry
+        Printed names of muscles.
+
+    Returns
+    -------
+    str
+        "Adductor longus, ADC (MD)", "Age, years", "Sex: M against F" …
+    """
+    column, colon, contrast = term.partition(": ")
+    return feature_title(column, registry) + colon + contrast
+
+
+def step_words(term: str, step: float) -> str:
+    """Say what an odds ratio is about: "per 0.1 × 10⁻³ mm²/s", "per unit", or nothing for a level.
+
+    Parameters
+    ----------
+    term : str
+        Term of a model.
+    step : float
+        Its step, in its unit.
+    """
+    parameter = split_feature(term)[1]
     if not parameter:
-        return f"Covariates, odds ratio per {coefficient.step:g}"
+        return "" if ": " in term else "per unit" if step == 1 else f"per {step:g}"
     printed = PARAMETERS[parameter]
+    return f"per {step * printed.scale:g}{printed.unit and ' × ' + printed.unit}"
+
+
+def ratio(value: float) -> str:
+    """Print an odds ratio with the digits that its size allows.
+
+    Parameters
+    ----------
+    value : float
+        The odds ratio.
+
+    Returns
+    -------
+    str
+        Two decimals, more below 0.1 and none from 100 on; "< 0.0001" and "> 99999" beyond; "not estimable" for NaN
+        and infinity.
+    """
+    if isnan(value) or value == float("inf"):
+        return NO_ESTIMATE
+    if value < _SMALLEST:
+        return f"< {_SMALLEST:.4f}"
+    if value > _LARGEST:
+        return f"> {_LARGEST}"
+    digits = 0 if value >= 99.5 else 2 if value >= 0.0995 else 3 if value >= 0.00995 else 4
+    return fixed(value, digits)
+
+
+def ratio_interval(bounds: Interval) -> str:
+    """Print an interval of an odds ratio.
+
+    Parameters
+    ----------
+    bounds : Interval
+        Its ends; where one is not known, the interval is not estimable.
+    """
+    return f"{ratio(bounds.low)} to {ratio(bounds.high)}" if bounds.is_defined else NO_ESTIMATE
+
+
+def _univariate_rows(fit: LogisticFit, registry: MuscleRegistry, published: Mapping[str, str]) -> list[dict[str, str]]:
+    counts = f"{fit.n_events} / {fit.n}"
+    rows = [_whole_row(test, counts, registry, published) for test in fit.tests if test.df > 1]
+    for c in fit.coefficients:
+        is_level = any(test.df > 1 for test in fit.tests)
+        estimable = not fit.is_separated
+        rows.append(
+            {
+                "group": _group(c),
+                "feature": _row_title(c.name, registry),
+                "n": counts,
+                "odds_ratio": ratio(c.odds_ratio) if estimable else NO_ESTIMATE,
+                "profile": ratio_interval(c.profile) if estimable else NO_ESTIMATE,
+                "per_sd": NOTHING if ": " in c.name else ratio(c.odds_ratio_per_sd) if estimable else NO_ESTIMATE,
+                "p": p_value(c.p) if estimable else NO_ESTIMATE,
+                "p_lr": p_value(c.p_lr),
+                "published": "" if is_level else published.get(c.name.partition(": ")[0], ""),
+            }
+        )
+    return rows
+
+
+def _whole_row(test: ColumnTest, counts: str, registry: MuscleRegistry, published: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "group": _COVARIATES,
+        "feature": f"{feature_title(test.name, registry)} ({test.df + 1} levels)",
+        "n": counts,
+        "odds_ratio": "",
+        "profile": "",
+        "per_sd": "",
+        "p": "",
+        "p_lr": p_value(test.p),
+        "published": published.get(test.name, ""),
+    }
+
+
+def _joint_row(
+    fit: LogisticFit,
+    c: Coefficient,
+    f: FirthCoefficient,
+    registry: MuscleRegistry,
+    published: Mapping[str, str],
+) -> dict[str, str]:
+    found = {
+        "coefficient": f"{fixed(c.estimate * c.step, 2)} ({fixed(c.se * c.step, 2)})",
+        "odds_ratio": ratio(c.odds_ratio),
+        "wald": ratio_interval(c.interval),
+        "profile": ratio_interval(c.profile),
+        "per_sd": ratio(c.odds_ratio_per_sd),
+    }
+    if fit.is_separated or isnan(c.estimate):
+        found = dict.fromkeys(found, NO_ESTIMATE)
+    return {
+        "group": _group(c),
+        "feature": _row_title(c.name, registry),
+        **found,
+        "p_lr": p_value(c.p_lr),
+        "vif": fixed(c.vif, 2),
+        "firth": ratio(f.odds_ratio),
+        "firth_profile": ratio_interval(f.profile),
+        "firth_p": p_value(f.p),
+        "published": published.get(c.name, ""),
+    }
+
+
+def _joint_html(name: str, title: str, rows: list[dict[str, str]], level: str, published: Mapping[str, str]) -> str:
+    likelihood, penalised = "Maximum likelihood", "Firth's penalised likelihood"
+    columns = [
+        Column("coefficient", "Coefficient (SE)", spanner=likelihood),
+        Column("odds_ratio", "Odds ratio", spanner=likelihood),
+        Column("wald", f"{level}, Wald", spanner=likelihood),
+        Column("profile", f"{level}, profile", spanner=likelihood),
+        Column("per_sd", "Per SD", spanner=likelihood),
+        Column("p_lr", "P (LR)", spanner=likelihood),
+        Column("vif", "VIF"),
+        Column("firth", "Odds ratio", spanner=penalised),
+        Column("firth_profile", f"{level}, profile", spanner=penalised),
+        Column("firth_p", "P (LR)", spanner=penalised),
+        *_published_column(published),
+    ]
+    frame = pd.DataFrame(rows, columns=["group", "feature", *(column.key for column in columns)])
+    return table_html(name, frame, columns, title=title, row_label=("feature", "Feature"), group="group")
+
+
+def _how_chosen(model: EntryModel | PrespecifiedModel) -> str:
+    if isinstance(model, PrespecifiedModel):
+        return f"One model of {_counted(len(model.columns), 'feature')} chosen before the data were seen."
     return (
-        f"{printed.title}, odds ratio per {coefficient.step * printed.scale:g}{printed.unit and ' × ' + printed.unit}"
+        f"One model of the {_counted(len(model.entered), 'candidate')} of {len(model.univariate)} with a univariate P "
+        f"below {model.entry_p:g}, as the study built it. It is a poor habit: the same patients choose the features "
+        "and then test them, so odds ratios come out too extreme, P too small and intervals too narrow."
     )
+
+
+def _reading(fit: LogisticFit, firth: FirthFit) -> str:
+    words = (
+        f"Each odds ratio is adjusted for the other features; it is per step (named above its rows), or per standard "
+        f"deviation (SD). n = {fit.n} with {fit.n_events} events, {fixed(fit.events_per_variable, 1)} of the smaller "
+        f"group for each of {_counted(fit.df, 'term')} (below about 10 a model fits this sample better than the next)"
+    )
+    if fit.n_missing:
+        words += f"; {fit.n_missing} left out because a value is missing"
+    words += (
+        f". Whole model: LR χ² = {fixed(fit.chi2, 2)} with {fit.df} df, P {_equals(p_value(fit.p))}; "
+        f"AIC {fixed(fit.aic, 1)}, R² after McFadden {fixed(fit.mcfadden, 3)} and Nagelkerke "
+        f"{fixed(fit.nagelkerke, 3)}. VIF: how much the other features inflate a coefficient's variance (above 10 is "
+        "much). Firth's penalty takes the small-sample bias off the estimates and keeps them finite; "
+        f"its whole model has χ² = {fixed(firth.chi2, 2)}, P {_equals(p_value(firth.p))}."
+    )
+    if fit.is_separated:
+        words += (
+            f" There is {fit.separation} separation: the features predict "
+            f"{'all' if fit.separation == 'complete' else 'some'} outcomes perfectly, so that maximum likelihood has "
+            "no finite odds ratios; read Firth's."
+        )
+    return words
+
+
+def _equals(p: str) -> str:
+    return p if p[0] in "<>" else f"= {p}"
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+_COVARIATES = "Covariates, odds ratio per unit or against the reference"
+
+
+def _group(c: Coefficient) -> str:
+    parameter = split_feature(c.name)[1]
+    if not parameter:
+        return _COVARIATES
+    return f"{PARAMETERS[parameter].title}, odds ratio {step_words(c.name, c.step)}"
+
+
+def _row_title(term: str, registry: MuscleRegistry) -> str:
+    muscle, parameter = split_feature(term)
+    return registry.title(muscle) if parameter else term_title(term, registry)
+
+
+def _published_column(published: Mapping[str, str]) -> list[Column]:
+    return [Column("published", "Published", align="left")] if published else []
+
+
+def _beside(
+    coefficients: Sequence[Coefficient], published: Mapping[str, str], registry: MuscleRegistry
+) -> tuple[Beside, ...]:
+    return tuple(
+        Beside(term_title(c.name, registry), published[c.name], _found(c)) for c in coefficients if c.name in published
+    )
+
+
+def _found(c: Coefficient) -> str:
+    if isnan(c.odds_ratio):
+        return NO_ESTIMATE
+    found = f"odds ratio {ratio(c.odds_ratio)}"
+    return f"{found} ({ratio_interval(c.profile)})" if c.profile.is_defined else found
+
+
+def _no_rows() -> pd.DataFrame:
+    return pd.DataFrame(columns=["feature", "n", "n_events", "odds_ratio"])
+
+
+def _data_row(fit: LogisticFit, c: Coefficient, f: FirthCoefficient | None) -> dict[str, object]:
+    row: dict[str, object] = {"feature": c.name, "n": fit.n, "n_events": fit.n_events, "n_missing": fit.n_missing}
+    row |= {key: getattr(c, key) for key in ("estimate", "se", "z", "p", "chi2", "p_lr", "step", "odds_ratio")}
+    row |= _ends("wald", c.interval) | _ends("profile", c.profile)
+    row |= {"level": c.interval.level, "sd": c.sd, "odds_ratio_per_sd": c.odds_ratio_per_sd}
+    row |= _ends("wald_per_sd", c.interval_per_sd) | _ends("profile_per_sd", c.profile_per_sd)
+    row |= {"vif": c.vif, "separation": fit.separation}
+    if f is not None:
+        row |= {f"firth_{key}": getattr(f, key) for key in ("estimate", "se", "chi2", "p", "odds_ratio")}
+        row |= _ends("firth_profile", f.profile) | {"firth_odds_ratio_per_sd": f.odds_ratio_per_sd}
+        row |= _ends("firth_profile_per_sd", f.profile_per_sd)
+    return row
+
+
+def _ends(prefix: str, bounds: Interval) -> dict[str, float]:
+    return {f"{prefix}_low": bounds.low, f"{prefix}_high": bounds.high}

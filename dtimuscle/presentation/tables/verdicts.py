@@ -48,7 +48,7 @@ def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name
         {
             "statement": verdict.statement,
             "subject": pair.label,
-            "published": pair.published.replace("P < ", "P\u00a0<\u00a0"),
+            "published": pair.published,
             "found": pair.found,
             "agreement": f"{AGREEMENT_MARKS[verdict.agreement]} {verdict.agreement}".replace(" ", "\u00a0"),
             "reason": verdict.reason,
