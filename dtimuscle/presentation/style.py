@@ -182,6 +182,23 @@ def p_value(p: float | None) -> str:
     return "> 0.999" if p > 0.999 else f"{p:.3f}"
 
 
+def p_equals(p: float | None) -> str:
+    """Print a P value with its sign, to stand behind a "P".
+
+    Parameters
+    ----------
+    p : float or None
+        The P value.
+
+    Returns
+    -------
+    str
+        "= 0.012", "< 0.001" or "> 0.999".
+    """
+    printed = p_value(p)
+    return printed if printed[0] in "<>" else f"= {printed}"
+
+
 def interval(bounds: Interval | None, digits: int, *, scale: float = 1.0) -> str:
     """Print an interval as "0.62 to 0.82".
 
@@ -246,6 +263,56 @@ def feature_title(feature: str, registry: MuscleRegistry) -> str:
     if parameter:
         return f"{registry.title(muscle)}, {PARAMETERS[parameter].title}"
     return MODEL_TITLES.get(feature) or COVARIATE_TITLES.get(feature) or registry.title(feature)
+
+
+def term_title(term: str, registry: MuscleRegistry) -> str:
+    """Name a term of a model in words.
+
+    Parameters
+    ----------
+    term : str
+        `adductor_longus.md`, `age`, `sex: M against F` …
+    registry : MuscleRegistry
+        Printed names of muscles.
+
+    Returns
+    -------
+    str
+        "Adductor longus, ADC (MD)", "Age, years", "Sex: M against F" …
+    """
+    column, colon, contrast = term.partition(": ")
+    return feature_title(column, registry) + colon + contrast
+
+
+def row_label(term: str, registry: MuscleRegistry) -> str:
+    """Name the row of a term where the rows of a parameter stand together: its muscle, or the covariate.
+
+    Parameters
+    ----------
+    term : str
+        Feature, covariate or level.
+    registry : MuscleRegistry
+        Printed names of muscles.
+    """
+    muscle, parameter = split_feature(term)
+    return registry.title(muscle) if parameter else term_title(term, registry)
+
+
+def step_words(term: str, step: float) -> str:
+    """Say what an odds ratio is about: "per 0.1 × 10⁻³ mm²/s", "per unit", or nothing for a level.
+
+    Parameters
+    ----------
+    term : str
+        Term of a model.
+    step : float
+        Its step, in its unit.
+    """
+    parameter = split_feature(term)[1]
+    if not parameter:
+        return "" if ": " in term else "per unit" if step == 1 else f"per {step:g}"
+    printed = PARAMETERS[parameter]
+    return f"per {step * printed.scale:g}{printed.unit and ' × ' + printed.unit}"
 
 
 def tally(agreements: Iterable[str]) -> tuple[tuple[str, int, str], ...]:

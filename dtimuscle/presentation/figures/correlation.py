@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
+from numpy.typing import NDArray
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.figures.drawing import POINTS, figure_exhibit, graded_values, range_of, spread
 from dtimuscle.presentation.style import (
     FAINT,
+    GROUP_COLOURS,
     INK,
     MODEL_COLOURS,
     MUTED,
@@ -76,11 +78,10 @@ def correlation_figure(
         [graded_values(features, feature) for feature in shown] or [graded_values(features)], ignore_index=True
     )
     with drawing():
-        figure = Figure(figsize=(NARROW, 0.3 + (1.8 + 0.15 * n_lines) * n_rows), layout="constrained")
-        axes = figure.subplots(n_rows, 2, squeeze=False, sharex=True).ravel()
+        figure, axes = _panels(n_rows, heading=0.34 + 0.15 * n_lines)
         for ax, (feature, items) in zip(axes, shown.items(), strict=False):
             _draw_grades(ax, data[data["feature"] == feature], feature)
-            ax.set_title(registry.title(split_feature(feature)[0]), pad=6 + 10.5 * n_lines)
+            ax.set_title(registry.title(split_feature(feature)[0]), pad=6 + 10.5 * n_lines, fontsize=9)
             lines = [f"n = {items[0].n}"]
             lines += [f"{SYMBOLS[item.method]} = {fixed(item.r, 2)} ({interval(item.interval, 2)})" for item in items]
             ax.annotate(
@@ -159,11 +160,30 @@ def correlation_heatmap_figure(
         )
 
 
+def _panels(n_rows: int, *, heading: float) -> tuple[Figure, NDArray[np.object_]]:
+    """Lay panels out in two columns, in inches; finding the layout of so many would take longer than drawing them."""
+    panel, bottom, left, between, right = 1.45, 0.45, 0.62, 0.64, 0.08
+    height = bottom + n_rows * (panel + heading)
+    figure = Figure(figsize=(NARROW, height))
+    figure.subplots_adjust(
+        left=left / NARROW,
+        right=1 - right / NARROW,
+        bottom=bottom / height,
+        top=1 - heading / height,
+        wspace=between / ((NARROW - left - right - between) / 2),
+        hspace=heading / panel,
+    )
+    return figure, figure.subplots(n_rows, 2, squeeze=False, sharex=True).ravel()
+
+
 def _draw_grades(ax: Axes, here: pd.DataFrame, feature: str) -> None:
     style = PARAMETERS[split_feature(feature)[1]]
     grades, values = here["lovett_grade"], here["value"] * style.scale
     sideways = 0.28 * here.groupby("lovett_grade")["value"].transform(lambda within: spread(len(within)))
-    seaborn.scatterplot(x=grades + sideways, y=values, hue=here["group"], ax=ax, **POINTS)
+    # Not seaborn's scatterplot: with as many panels as features it takes longer than everything else.
+    for group, members in here.groupby("group").groups.items():
+        look = {"s": POINTS["s"], "alpha": POINTS["alpha"], "linewidth": 0, "clip_on": False}
+        ax.scatter((grades + sideways)[members], values[members], color=GROUP_COLOURS[str(group)], **look)
     seaborn.pointplot(
         x=grades, y=values, estimator="median", errorbar=("pi", 50), native_scale=True, linestyle="none", ax=ax,
         color=INK, marker="_", markersize=13, markeredgewidth=1.8, err_kws={"linewidth": 1.1},

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.style import (
     GROUP_COLOURS,
@@ -21,7 +20,6 @@ from dtimuscle.presentation.style import (
     MUTED,
     PARAMETERS,
     PUBLISHED,
-    feature_title,
     to_png,
     to_svg,
 )
@@ -186,20 +184,6 @@ def draw_heading(ax: Axes, row: int, parameter: str) -> None:
         text, (0, row), xycoords=("axes fraction", "data"), xytext=(-5, 0), textcoords="offset points", ha="right",
         va="center", fontsize=8.5, fontweight="bold", color=colour,
     )  # fmt: skip
-
-
-def row_label(feature: str, registry: MuscleRegistry) -> str:
-    """Name the row of a feature: its muscle, or the covariate.
-
-    Parameters
-    ----------
-    feature : str
-        Name of the feature.
-    registry : MuscleRegistry
-        Printed names of muscles.
-    """
-    muscle, parameter = split_feature(feature)
-    return registry.title(muscle) if parameter else feature_title(feature, registry)
 
 
 def feature_colour(feature: str) -> str:

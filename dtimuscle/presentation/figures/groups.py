@@ -22,7 +22,6 @@ from dtimuscle.presentation.figures.drawing import (
     feature_colour,
     figure_exhibit,
     range_of,
-    row_label,
     spread,
     write_beside_row,
 )
@@ -39,6 +38,7 @@ from dtimuscle.presentation.style import (
     fixed,
     interval,
     p_value,
+    row_label,
 )
 from dtimuscle.presentation.tables.cells import level_label
 from dtimuscle.statistics.features import FeatureFrame, split_feature

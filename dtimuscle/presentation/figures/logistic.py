@@ -18,8 +18,8 @@ from dtimuscle.presentation.figures.drawing import (
     range_of,
     write_beside_row,
 )
-from dtimuscle.presentation.style import INK, MUTED, NARROW, PARAMETERS, drawing
-from dtimuscle.presentation.tables.logistic import ratio, ratio_interval, step_words, term_title
+from dtimuscle.presentation.style import INK, MUTED, NARROW, PARAMETERS, drawing, row_label, step_words, term_title
+from dtimuscle.presentation.tables.logistic import ratio, ratio_interval
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.firth import FirthFit
@@ -91,7 +91,7 @@ def odds_ratio_figure(
                 _draw_heading(ax, len(labels), headings[place], feature_colour(row["feature"]))
                 labels.append("")
             _draw_term(ax, len(labels), row, with_firth=firth is not None)
-            labels.append(_label(row["feature"], registry))
+            labels.append(row_label(row["feature"], registry))
         ax.axvline(1, color=MUTED, linewidth=0.8)
         draw_rows(ax, labels)
         draw_log_axis(ax, data[["odds_ratio", "low", "high", "firth_odds_ratio", "firth_low", "firth_high"]].to_numpy())
@@ -131,11 +131,6 @@ def _heading(term: str, step: float) -> str:
     if not parameter:
         return "Covariates\nper unit or level"
     return f"{PARAMETERS[parameter].title}\n{step_words(term, step)}"
-
-
-def _label(term: str, registry: MuscleRegistry) -> str:
-    muscle, parameter = split_feature(term)
-    return registry.title(muscle) if parameter else term_title(term, registry)
 
 
 def _draw_heading(ax: Axes, row: int, words: str, colour: str) -> None:

@@ -15,10 +15,9 @@ from dtimuscle.presentation.figures.drawing import (
     draw_rows,
     feature_colour,
     figure_exhibit,
-    row_label,
     write_beside_row,
 )
-from dtimuscle.presentation.style import INK, MUTED, NARROW, PAPER, PARAMETERS, drawing, feature_title, fixed
+from dtimuscle.presentation.style import INK, MUTED, NARROW, PAPER, PARAMETERS, drawing, feature_title, fixed, row_label
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.penalised import PenalisedFit, PenalisedTerm
 

@@ -26,10 +26,9 @@ from dtimuscle.presentation.style import (
     drawing,
     feature_title,
     fixed,
-    interval,
     p_value,
 )
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, estimate_with_interval
 from dtimuscle.statistics.calibration import Calibration, CalibrationTerm
 from dtimuscle.statistics.decision import DecisionCurve
 from dtimuscle.statistics.validation import ModelValidation
@@ -255,7 +254,7 @@ def _heading(calibration: Calibration, model: str, counts: str) -> str:
 
 
 def _term(term: CalibrationTerm) -> str:
-    return f"{fixed(term.value, 2)} ({interval(term.interval, 2)})" if isfinite(term.value) else NO_ESTIMATE
+    return estimate_with_interval(term.value, term.interval, 2)
 
 
 def _kind_of(is_apparent: bool) -> str:

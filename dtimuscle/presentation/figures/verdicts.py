@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
-from dtimuscle.presentation.figures.drawing import draw_rows, figure_exhibit, row_label
+from dtimuscle.presentation.figures.drawing import draw_rows, figure_exhibit
 from dtimuscle.presentation.style import (
     GROUP_COLOURS,
     INK,
@@ -20,6 +20,7 @@ from dtimuscle.presentation.style import (
     PARAMETERS,
     PUBLISHED,
     drawing,
+    row_label,
 )
 from dtimuscle.presentation.tables import verdict_pairs
 from dtimuscle.replication.verdict import Verdict

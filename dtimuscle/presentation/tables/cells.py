@@ -1,9 +1,11 @@
 """What the cells and columns of several tables share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Protocol
 
-from dtimuscle.presentation.style import NOTHING, fixed
+from dtimuscle.presentation.grid import Column
+from dtimuscle.presentation.style import NOTHING, fixed, interval
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.groups import GroupSummary
 
@@ -77,3 +79,58 @@ def level_label(results: Sequence[HasInterval]) -> str:
     """
     level = results[0].interval.level if results else 0.95
     return f"{100 * level:g}% CI"
+
+
+def named_bounds(prefix: str, bounds: Interval) -> dict[str, float]:
+    """Lay out the ends of one interval among several, each in a column of its own.
+
+    Parameters
+    ----------
+    prefix : str
+        What the columns' names begin with.
+    bounds : Interval
+        Its ends may be NaN.
+    """
+    return {f"{prefix}_low": bounds.low, f"{prefix}_high": bounds.high}
+
+
+def estimate_cell(value: float, digits: int) -> str:
+    """Print an estimate.
+
+    Parameters
+    ----------
+    value : float
+        The estimate; `NO_ESTIMATE` where it is no finite number.
+    digits : int
+        Decimals.
+    """
+    return fixed(value, digits) if isfinite(value) else NO_ESTIMATE
+
+
+def estimate_with_interval(value: float, bounds: Interval, digits: int, *, scale: float = 1.0) -> str:
+    """Print an estimate, and its interval in parentheses.
+
+    Parameters
+    ----------
+    value : float
+        The estimate, in the printed unit; `NO_ESTIMATE` where it is no finite number.
+    bounds : Interval
+        Its interval, in the stored unit; left out where it is not defined.
+    digits : int
+        Decimals.
+    scale : float, default=1.0
+        Factor from the stored to the printed unit.
+    """
+    printed = estimate_cell(value, digits)
+    return f"{printed} ({interval(bounds, digits, scale=scale)})" if isfinite(value) and bounds.is_defined else printed
+
+
+def published_column(published: Mapping[str, str]) -> list[Column]:
+    """Return the column of published values, or none where nothing is published.
+
+    Parameters
+    ----------
+    published : mapping of str to str
+        Published results as printed.
+    """
+    return [Column("published", "Published", align="left")] if published else []

@@ -14,9 +14,10 @@ from dtimuscle.presentation.style import (
     feature_title,
     fixed,
     interval,
+    p_equals,
     p_value,
 )
-from dtimuscle.presentation.tables.cells import bounds_of, level_label
+from dtimuscle.presentation.tables.cells import bounds_of, level_label, published_column
 from dtimuscle.statistics.correlation import Correlation
 from dtimuscle.statistics.features import split_feature
 
@@ -69,10 +70,10 @@ def correlation_table(
         row = _row(feature, items, registry) | {"published": published.get(feature, "")}
         rows.append(row)
         if feature in published:
-            found = f"{_in_short(items[0])}, P {_compared(items[0].p)}"
+            found = f"{_in_short(items[0])}, P {p_equals(items[0].p)}"
             beside.append(Beside(feature_title(feature, registry), published[feature], found))
     data = pd.DataFrame([_data(item) | {"published": published.get(item.feature, "")} for item in correlations])
-    columns = [Column("n", "n"), *([Column("published", "Published", align="left")] if published else [])]
+    columns = [Column("n", "n"), *published_column(published)]
     for method in methods:
         columns += _columns(method, correlations, with_spanner=len(methods) > 1)
     title = "Correlation of muscle values with the Lovett grade"
@@ -182,11 +183,6 @@ def _adjusted_data(item: Correlation, plain: Mapping[tuple[str, str], Correlatio
 
 def _in_short(item: Correlation) -> str:
     return f"{SYMBOLS[item.method]} = {fixed(item.r, 2)} ({interval(item.interval, 2)})"
-
-
-def _compared(p: float) -> str:
-    words = p_value(p)
-    return words if words.startswith(("<", ">")) else f"= {words}"
 
 
 def _summary(methods: Sequence[str], n_features: int) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from math import isnan
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from dtimuscle.presentation.style import (
     mean_sd,
     p_value,
 )
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label, median_iqr, summary_cells
+from dtimuscle.presentation.tables.cells import bounds_of, estimate_cell, level_label, median_iqr, summary_cells
 from dtimuscle.statistics.auc import EXACT_PAIRS
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.groups import GroupComparison, count_significant
@@ -256,15 +255,11 @@ def _effect_cells(item: GroupComparison, registry: MuscleRegistry) -> dict[str, 
         **_row_title(item, registry),
         "poor": median_iqr(item.poor, printed.digits, scale=printed.scale),
         "good": median_iqr(item.good, printed.digits, scale=printed.scale),
-        "g": _estimate(item.hedges_g),
+        "g": estimate_cell(item.hedges_g, 2),
         "g_interval": interval(item.g_interval, 2),
-        "auc": _estimate(item.auc.value),
+        "auc": estimate_cell(item.auc.value, 2),
         "auc_interval": interval(item.auc.interval, 2),
     }
-
-
-def _estimate(value: float) -> str:
-    return NO_ESTIMATE if isnan(value) else fixed(value, 2)
 
 
 def _comparison_columns(comparisons: Sequence[GroupComparison], *, with_published: bool) -> list[Column]:

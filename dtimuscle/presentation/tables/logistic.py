@@ -8,8 +8,19 @@ import pandas as pd
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import MODEL_TITLES, NOTHING, PARAMETERS, feature_title, fixed, p_value
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, level_label
+from dtimuscle.presentation.style import (
+    MODEL_TITLES,
+    NOTHING,
+    PARAMETERS,
+    feature_title,
+    fixed,
+    p_equals,
+    p_value,
+    row_label,
+    step_words,
+    term_title,
+)
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, level_label, named_bounds, published_column
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.firth import FirthCoefficient, FirthFit
@@ -55,7 +66,7 @@ def univariate_table(
         Column("per_sd", "Odds ratio per SD"),
         Column("p", "P (Wald)"),
         Column("p_lr", "P (LR)"),
-        *_published_column(published),
+        *published_column(published),
     ]
     title = "Logistic regression, one feature at a time"
     summary = (
@@ -188,42 +199,6 @@ _FIT_KEYS = (
 )  # fmt: skip
 
 
-def term_title(term: str, registry: MuscleRegistry) -> str:
-    """Name a term of a model in words.
-
-    Parameters
-    ----------
-    term : str
-        `adductor_longus.md`, `age`, `sex: M against F` …
-    registry : MuscleRegistry
-        Printed names of muscles.
-
-    Returns
-    -------
-    str
-        "Adductor longus, ADC (MD)", "Age, years", "Sex: M against F" …
-    """
-    column, colon, contrast = term.partition(": ")
-    return feature_title(column, registry) + colon + contrast
-
-
-def step_words(term: str, step: float) -> str:
-    """Say what an odds ratio is about: "per 0.1 × 10⁻³ mm²/s", "per unit", or nothing for a level.
-
-    Parameters
-    ----------
-    term : str
-        Term of a model.
-    step : float
-        Its step, in its unit.
-    """
-    parameter = split_feature(term)[1]
-    if not parameter:
-        return "" if ": " in term else "per unit" if step == 1 else f"per {step:g}"
-    printed = PARAMETERS[parameter]
-    return f"per {step * printed.scale:g}{printed.unit and ' × ' + printed.unit}"
-
-
 def ratio(value: float) -> str:
     """Print an odds ratio with the digits that its size allows.
 
@@ -268,7 +243,7 @@ def _univariate_rows(fit: LogisticFit, registry: MuscleRegistry, published: Mapp
         rows.append(
             {
                 "group": _group(c),
-                "feature": _row_title(c.name, registry),
+                "feature": row_label(c.name, registry),
                 "n": counts,
                 "odds_ratio": ratio(c.odds_ratio) if estimable else NO_ESTIMATE,
                 "profile": ratio_interval(c.profile) if estimable else NO_ESTIMATE,
@@ -313,7 +288,7 @@ def _joint_row(
         found = dict.fromkeys(found, NO_ESTIMATE)
     return {
         "group": _group(c),
-        "feature": _row_title(c.name, registry),
+        "feature": row_label(c.name, registry),
         **found,
         "p_lr": p_value(c.p_lr),
         "vif": fixed(c.vif, 2),
@@ -337,7 +312,7 @@ def _joint_html(name: str, title: str, rows: list[dict[str, str]], level: str, p
         Column("firth", "Odds ratio", spanner=penalised),
         Column("firth_profile", f"{level}, profile", spanner=penalised),
         Column("firth_p", "P (LR)", spanner=penalised),
-        *_published_column(published),
+        *published_column(published),
     ]
     frame = pd.DataFrame(rows, columns=["group", "feature", *(column.key for column in columns)])
     return table_html(name, frame, columns, title=title, row_label=("feature", "Feature"), group="group")
@@ -362,11 +337,11 @@ def _reading(fit: LogisticFit, firth: FirthFit) -> str:
     if fit.n_missing:
         words += f"; {fit.n_missing} left out because a value is missing"
     words += (
-        f". Whole model: LR χ² = {fixed(fit.chi2, 2)} with {fit.df} df, P {_equals(p_value(fit.p))}; "
+        f". Whole model: LR χ² = {fixed(fit.chi2, 2)} with {fit.df} df, P {p_equals(fit.p)}; "
         f"AIC {fixed(fit.aic, 1)}, R² after McFadden {fixed(fit.mcfadden, 3)} and Nagelkerke "
         f"{fixed(fit.nagelkerke, 3)}. VIF: how much the other features inflate a coefficient's variance (above 10 is "
         "much). Firth's penalty takes the small-sample bias off the estimates and keeps them finite; "
-        f"its whole model has χ² = {fixed(firth.chi2, 2)}, P {_equals(p_value(firth.p))}."
+        f"its whole model has χ² = {fixed(firth.chi2, 2)}, P {p_equals(firth.p)}."
     )
     if fit.is_separated:
         words += (
@@ -375,10 +350,6 @@ def _reading(fit: LogisticFit, firth: FirthFit) -> str:
             "no finite odds ratios; read Firth's."
         )
     return words
-
-
-def _equals(p: str) -> str:
-    return p if p[0] in "<>" else f"= {p}"
 
 
 def _counted(n: int, noun: str) -> str:
@@ -393,15 +364,6 @@ def _group(c: Coefficient) -> str:
     if not parameter:
         return _COVARIATES
     return f"{PARAMETERS[parameter].title}, odds ratio {step_words(c.name, c.step)}"
-
-
-def _row_title(term: str, registry: MuscleRegistry) -> str:
-    muscle, parameter = split_feature(term)
-    return registry.title(muscle) if parameter else term_title(term, registry)
-
-
-def _published_column(published: Mapping[str, str]) -> list[Column]:
-    return [Column("published", "Published", align="left")] if published else []
 
 
 def _beside(
@@ -426,16 +388,12 @@ def _no_rows() -> pd.DataFrame:
 def _data_row(fit: LogisticFit, c: Coefficient, f: FirthCoefficient | None) -> dict[str, object]:
     row: dict[str, object] = {"feature": c.name, "n": fit.n, "n_events": fit.n_events, "n_missing": fit.n_missing}
     row |= {key: getattr(c, key) for key in ("estimate", "se", "z", "p", "chi2", "p_lr", "step", "odds_ratio")}
-    row |= _ends("wald", c.interval) | _ends("profile", c.profile)
+    row |= named_bounds("wald", c.interval) | named_bounds("profile", c.profile)
     row |= {"level": c.interval.level, "sd": c.sd, "odds_ratio_per_sd": c.odds_ratio_per_sd}
-    row |= _ends("wald_per_sd", c.interval_per_sd) | _ends("profile_per_sd", c.profile_per_sd)
+    row |= named_bounds("wald_per_sd", c.interval_per_sd) | named_bounds("profile_per_sd", c.profile_per_sd)
     row |= {"vif": c.vif, "separation": fit.separation}
     if f is not None:
         row |= {f"firth_{key}": getattr(f, key) for key in ("estimate", "se", "chi2", "p", "odds_ratio")}
-        row |= _ends("firth_profile", f.profile) | {"firth_odds_ratio_per_sd": f.odds_ratio_per_sd}
-        row |= _ends("firth_profile_per_sd", f.profile_per_sd)
+        row |= named_bounds("firth_profile", f.profile) | {"firth_odds_ratio_per_sd": f.odds_ratio_per_sd}
+        row |= named_bounds("firth_profile_per_sd", f.profile_per_sd)
     return row
-
-
-def _ends(prefix: str, bounds: Interval) -> dict[str, float]:
-    return {f"{prefix}_low": bounds.low, f"{prefix}_high": bounds.high}

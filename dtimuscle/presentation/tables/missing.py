@@ -8,9 +8,17 @@ import pandas as pd
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import PARAMETERS, count, feature_title, fixed, interval, p_value
+from dtimuscle.presentation.style import (
+    PARAMETERS,
+    count,
+    feature_title,
+    fixed,
+    interval,
+    p_value,
+    step_words,
+    term_title,
+)
 from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label
-from dtimuscle.presentation.tables.logistic import term_title
 from dtimuscle.statistics.estimates import Estimate, EstimateKind
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.missing import MissingColumn, MissingData
@@ -233,8 +241,7 @@ def _heading(item: PooledEstimate, *, prespecified: bool = False) -> str:
     if kind in ("mean", "difference"):
         return f"{words}: {style.label}"
     if kind in ("odds_ratio", "univariate_odds_ratio"):
-        step = f"{step_of(item.subject.name) * style.scale:g}{style.unit and ' × ' + style.unit}"
-        return f"{words}: {style.title}, per {step}"
+        return f"{words}: {style.title}, {step_words(item.subject.name, step_of(item.subject.name))}"
     return f"{words}: {style.title}"
 
 

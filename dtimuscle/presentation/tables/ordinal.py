@@ -7,8 +7,17 @@ import pandas as pd
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import PARAMETERS, feature_title, fixed, interval, p_value
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label
+from dtimuscle.presentation.style import (
+    PARAMETERS,
+    feature_title,
+    fixed,
+    interval,
+    p_equals,
+    p_value,
+    row_label,
+    step_words,
+)
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label, published_column
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.ordinal import ChiSquared, OrdinalFit, OrdinalTerm
 
@@ -46,7 +55,7 @@ def ordinal_table(
     rows = [
         {
             "group": step_label(term.name, term.step),
-            "feature": _row_title(term.name, registry),
+            "feature": row_label(term.name, registry),
             "n": str(fit.n),
             **_term_cells(term),
             "published": published.get(term.name, ""),
@@ -60,7 +69,7 @@ def ordinal_table(
         Column("p", "P"),
         Column("per_sd", "Odds ratio", spanner="per SD"),
         Column("per_sd_interval", level_label([term for _, term in pairs]), spanner="per SD"),
-        *([Column("published", "Published", align="left")] if published else []),
+        *published_column(published),
     ]
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("feature", "Feature"), group="group")
     beside = tuple(
@@ -134,13 +143,7 @@ def step_label(feature: str, step: float) -> str:
     parameter = split_feature(feature)[1]
     if not parameter:
         return f"Covariates, odds ratio per {step:g}"
-    printed = PARAMETERS[parameter]
-    return f"{printed.title}, odds ratio per {step * printed.scale:g}{printed.unit and ' × ' + printed.unit}"
-
-
-def _row_title(feature: str, registry: MuscleRegistry) -> str:
-    muscle, parameter = split_feature(feature)
-    return registry.title(muscle) if parameter else feature_title(feature, registry)
+    return f"{PARAMETERS[parameter].title}, odds ratio {step_words(feature, step)}"
 
 
 def _term_cells(term: OrdinalTerm) -> dict[str, str]:
@@ -205,7 +208,7 @@ def _cut_data(fit: OrdinalFit) -> pd.DataFrame:
 def _test_words(test: ChiSquared) -> str:
     if test.p != test.p:
         return NO_ESTIMATE
-    return f"χ² = {fixed(test.statistic, 1)} on {test.df} degrees of freedom, P {_equals(p_value(test.p))}"
+    return f"χ² = {fixed(test.statistic, 1)} on {test.df} degrees of freedom, P {p_equals(test.p)}"
 
 
 def _test_cell(test: ChiSquared | None) -> str:
@@ -223,7 +226,7 @@ def _summary(fits: Sequence[OrdinalFit]) -> str:
         words += (
             f" All {len(fit.terms)} features in one model, each adjusted for the others; n = {fit.n}, grades "
             f"{_grades(fit)}, likelihood ratio χ² = {fixed(fit.lr.statistic, 1)} on {fit.lr.df} degrees of freedom, "
-            f"P {_equals(p_value(fit.lr.p))}."
+            f"P {p_equals(fit.lr.p)}."
         )
     elif len(fits) > 1:
         words += " One model for each feature."
@@ -235,10 +238,6 @@ def _summary(fits: Sequence[OrdinalFit]) -> str:
 
 def _grades(fit: OrdinalFit) -> str:
     return ", ".join(f"{grade} (n = {count})" for grade, count in fit.counts)
-
-
-def _equals(printed: str) -> str:
-    return printed if printed[0] in "<>" else f"= {printed}"
 
 
 def _assumption_words(fit: OrdinalFit) -> str:

@@ -7,10 +7,9 @@ import pandas as pd
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import feature_title, fixed
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE
+from dtimuscle.presentation.style import feature_title, fixed, row_label
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, published_column
 from dtimuscle.presentation.tables.ordinal import step_label
-from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.penalised import PenalisedFit, PenalisedTerm
 
 LEFT_OUT = "left out"
@@ -46,7 +45,7 @@ def penalised_table(
     rows = [
         {
             "group": step_label(term.name, term.step),
-            "feature": _row_title(term.name, registry),
+            "feature": row_label(term.name, registry),
             **_cells(term),
             "published": published.get(term.name, ""),
         }
@@ -58,7 +57,7 @@ def penalised_table(
         Column("odds_ratio", "per step", spanner="Odds ratio, all together"),
         Column("selected", "in the model", spanner="Of the outer models, %"),
         Column("same", "same direction", spanner="Of the outer models, %"),
-        *([Column("published", "Published", align="left")] if published else []),
+        *published_column(published),
     ]
     title = "All features in one penalised logistic regression"
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("feature", "Feature"), group="group")
@@ -68,11 +67,6 @@ def penalised_table(
         if term.name in published
     )
     return Exhibit(name, "table", title, _summary(fit), _data(fit), html=html, beside=beside)
-
-
-def _row_title(feature: str, registry: MuscleRegistry) -> str:
-    muscle, parameter = split_feature(feature)
-    return registry.title(muscle) if parameter else feature_title(feature, registry)
 
 
 def _cells(term: PenalisedTerm) -> dict[str, str]:

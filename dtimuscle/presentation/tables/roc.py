@@ -16,7 +16,14 @@ from dtimuscle.presentation.style import (
     interval,
     p_value,
 )
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label
+from dtimuscle.presentation.tables.cells import (
+    NO_ESTIMATE,
+    bounds_of,
+    estimate_cell,
+    estimate_with_interval,
+    level_label,
+    named_bounds,
+)
 from dtimuscle.statistics.auc import EXACT_PAIRS
 from dtimuscle.statistics.cut_offs import CLOSEST, FIXED_SENSITIVITY, FIXED_SPECIFICITY, YOUDEN, CutOff
 from dtimuscle.statistics.estimates import Interval
@@ -190,10 +197,12 @@ def cut_off_table(
         for cut in curve.cut_offs:
             rule = _RULES[cut.rule].format(100 * cut.target)
             shares = {
-                key: _with_bounds(100 * getattr(cut, key), getattr(cut, f"{key}_interval"), 0, scale=100)
+                key: estimate_with_interval(100 * getattr(cut, key), getattr(cut, f"{key}_interval"), 0, scale=100)
                 for key in _SHARES
             }
-            ratios = {key: _with_bounds(getattr(cut, key), getattr(cut, f"{key}_interval"), 2) for key in _RATIOS}
+            ratios = {
+                key: estimate_with_interval(getattr(cut, key), getattr(cut, f"{key}_interval"), 2) for key in _RATIOS
+            }
             counts = f"{cut.true_positives} / {cut.false_negatives} / {cut.false_positives} / {cut.true_negatives}"
             rows.append(
                 {
@@ -246,11 +255,11 @@ def partial_auc_table(
                 "name": feature_title(curve.name, registry),
                 "partial": fixed(part.value, 3),
                 "partial_interval": _bounds(boot.partial, 3) if boot else "",
-                "standardised": _number(part.standardised, 3),
+                "standardised": estimate_cell(part.standardised, 3),
                 "standardised_interval": _bounds(boot.standardised, 3) if boot and has_standard else "",
-                "a": _number(smooth.a, 2),
-                "b": _number(smooth.b, 2),
-                "smooth_auc": _number(smooth.auc, 3),
+                "a": estimate_cell(smooth.a, 2),
+                "b": estimate_cell(smooth.b, 2),
+                "smooth_auc": estimate_cell(smooth.auc, 3),
             }
         )
         data.append(_partial_row(curve, has_standard=has_standard))
@@ -389,19 +398,8 @@ def _groups_of(curves: Sequence[RocCurve]) -> str:
 # ---- cells ----
 
 
-def _number(value: float, digits: int) -> str:
-    return NO_ESTIMATE if isnan(value) else fixed(value, digits)
-
-
 def _bounds(bounds: Interval, digits: int, *, scale: float = 1.0) -> str:
     return interval(bounds, digits, scale=scale) if bounds.is_defined else NO_ESTIMATE
-
-
-def _with_bounds(value: float, bounds: Interval, digits: int, *, scale: float = 1.0) -> str:
-    if isnan(value):
-        return NO_ESTIMATE
-    printed = fixed(value, digits)
-    return f"{printed} ({interval(bounds, digits, scale=scale)})" if bounds.is_defined else printed
 
 
 def _mark(curve: RocCurve) -> str:
@@ -434,19 +432,15 @@ def _threshold(curve: RocCurve, cut: CutOff) -> str:
 # ---- data ----
 
 
-def _named_bounds(prefix: str, bounds: Interval) -> dict[str, float]:
-    return {f"{prefix}_low": bounds.low, f"{prefix}_high": bounds.high}
-
-
 def _auc_row(curve: RocCurve) -> dict[str, object]:
     boot = curve.bootstrap
-    resampled = _named_bounds("bootstrap", boot.auc.interval) if boot else {}
+    resampled = named_bounds("bootstrap", boot.auc.interval) if boot else {}
     return {
         "name": curve.name,
         "auc": curve.auc.value,
         **bounds_of(curve.auc.interval),
         "method": curve.auc.method,
-        **_named_bounds("logit", curve.auc_logit.interval),
+        **named_bounds("logit", curve.auc_logit.interval),
         "logit_method": curve.auc_logit.method,
         **resampled,
         **({"n_bootstrap": boot.n_bootstrap, "seed": boot.seed} if boot else {}),
@@ -474,7 +468,7 @@ def _comparison_row(item: AucComparison) -> dict[str, object]:
         "method": item.method,
         "n": item.n,
         "n_missing": item.n_missing,
-        **(_named_bounds("bootstrap", boot.interval) if boot else {}),
+        **(named_bounds("bootstrap", boot.interval) if boot else {}),
         **resampled,
     }
 
@@ -482,7 +476,7 @@ def _comparison_row(item: AucComparison) -> dict[str, object]:
 def _cut_off_row(curve: RocCurve, cut: CutOff) -> dict[str, object]:
     measures: dict[str, object] = {}
     for key in (*_SHARES, *_RATIOS):
-        measures |= {key: getattr(cut, key), **_named_bounds(key, getattr(cut, f"{key}_interval"))}
+        measures |= {key: getattr(cut, key), **named_bounds(key, getattr(cut, f"{key}_interval"))}
     return {
         "name": curve.name,
         "rule": cut.rule,
@@ -505,9 +499,9 @@ def _partial_row(curve: RocCurve, *, has_standard: bool) -> dict[str, object]:
         "name": curve.name,
         "min_specificity": curve.partial.min_specificity,
         "partial_auc": curve.partial.value,
-        **_named_bounds("partial_auc", boot.partial if boot else unknown),
+        **named_bounds("partial_auc", boot.partial if boot else unknown),
         "standardised": curve.partial.standardised,
-        **_named_bounds("standardised", boot.standardised if boot and has_standard else unknown),
+        **named_bounds("standardised", boot.standardised if boot and has_standard else unknown),
         "binormal_a": smooth.a,
         "binormal_b": smooth.b,
         "binormal_auc": smooth.auc,

@@ -8,9 +8,9 @@ import pandas as pd
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import count, feature_title, fixed, interval, p_value
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of
-from dtimuscle.statistics.calibration import Calibration, CalibrationTerm
+from dtimuscle.presentation.style import count, feature_title, fixed, p_value
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, estimate_cell, estimate_with_interval
+from dtimuscle.statistics.calibration import Calibration
 from dtimuscle.statistics.validation import ModelValidation, Performance
 
 _PARTS = ("apparent", "optimism", "corrected", "cross_validated")
@@ -54,12 +54,12 @@ def validation_table(
                 "features": str(len(model.columns)),
                 "events": fixed(model.events_per_variable, 1),
                 "published": published.get(model.name, ""),
-                "apparent": _or_none(model.apparent.auc, 3),
-                "corrected": _or_none(model.corrected.auc, 3),
+                "apparent": estimate_cell(model.apparent.auc, 3),
+                "corrected": estimate_cell(model.corrected.auc, 3),
                 "cross_validated": _with_sd(model),
-                "slope": _or_none(model.corrected.slope, 2),
-                "brier_apparent": _or_none(model.apparent.brier, 3),
-                "brier_corrected": _or_none(model.corrected.brier, 3),
+                "slope": estimate_cell(model.corrected.slope, 2),
+                "brier_apparent": estimate_cell(model.apparent.brier, 3),
+                "brier_corrected": estimate_cell(model.corrected.brier, 3),
             }
         )
         if model.name in published:
@@ -105,11 +105,11 @@ def calibration_table(
             "group": _kind_of(item),
             "name": feature_title(item.name, registry),
             "n": f"{item.n_events} / {item.n}",
-            "slope": _term(item.slope),
-            "intercept": _term(item.intercept),
-            "large": _term(item.in_the_large),
+            "slope": estimate_with_interval(item.slope.value, item.slope.interval, 2),
+            "intercept": estimate_with_interval(item.intercept.value, item.intercept.interval, 2),
+            "large": estimate_with_interval(item.in_the_large.value, item.in_the_large.interval, 2),
             "brier": fixed(item.brier, 3),
-            "brier_scaled": _or_none(100 * item.brier_scaled, 0),
+            "brier_scaled": estimate_cell(100 * item.brier_scaled, 0),
             "chi2": NO_ESTIMATE if not isfinite(item.hosmer_lemeshow.p) else _chi2(item),
             "hl_p": p_value(item.hosmer_lemeshow.p),
         }
@@ -131,17 +131,13 @@ def calibration_table(
     return Exhibit(name, "table", title, _how_calibrated(calibrations), data, html=html)
 
 
-def _or_none(value: float, digits: int) -> str:
-    return fixed(value, digits) if isfinite(value) else NO_ESTIMATE
-
-
 def _with_sd(model: ModelValidation) -> str:
-    auc = _or_none(model.cross_validated.auc, 3)
+    auc = estimate_cell(model.cross_validated.auc, 3)
     return f"{auc} ± {fixed(model.cross_validated_sd, 3)}" if isfinite(model.cross_validated_sd) else auc
 
 
 def _found(model: ModelValidation) -> str:
-    return f"{_or_none(model.apparent.auc, 3)} apparent, {_or_none(model.corrected.auc, 3)} corrected"
+    return f"{estimate_cell(model.apparent.auc, 3)} apparent, {estimate_cell(model.corrected.auc, 3)} corrected"
 
 
 def _validation_row(model: ModelValidation, published: str) -> dict[str, object]:
@@ -195,12 +191,6 @@ def _what_was_lost(validations: Sequence[ModelValidation], registry: MuscleRegis
         + " Where corrected and cross-validated values differ, as after a choice among many features, the lower one is "
         "the safer guess for new patients."
     )
-
-
-def _term(term: CalibrationTerm) -> str:
-    if not isfinite(term.value):
-        return NO_ESTIMATE
-    return f"{fixed(term.value, 2)} ({interval(term.interval, 2)})"
 
 
 def _chi2(item: Calibration) -> str:
