@@ -120,13 +120,8 @@ class AnalysisSettings(Section):
     """Muscles whose FA and ADC enter the ROC curves."""
     entry_p: Annotated[float, Field(gt=0, le=1)] = 0.05
     """Features with a univariate P below this enter the multivariable model."""
-    model_features: tuple[str, ...] = (
-        "adductor_magnus.fa",
-        "adductor_magnus.md",
-        "adductor_longus.fa",
-        "adductor_longus.md",
-    )
-    """Features of the prespecified model, chosen before the data were seen: the study's independent factors."""
+    model_features: tuple[str, ...] = ()
+    """Features of the model that is chosen beforehand; empty: FA and ADC of `roc_muscles`."""
     covariates: tuple[str, ...] = ("age", "sex", "bmi")
     """Characteristics of the patients that adjusted analyses allow for; those that the table lacks are left out."""
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

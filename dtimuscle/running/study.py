@@ -8,7 +8,7 @@ from dtimuscle.errors import DtiMuscleError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
-from dtimuscle.running.own_table import read_own_table
+from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import check_parameters
 from dtimuscle.running.participants import Outcome, Processing, process
 from dtimuscle.running.pool import Progress
@@ -16,6 +16,7 @@ from dtimuscle.running.report import write_pages
 from dtimuscle.running.session import open_dataset
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
+from dtimuscle.statistics.features import feature_name
 from dtimuscle.store.bids import Dataset
 from dtimuscle.store.files import file_digest
 from dtimuscle.store.places import reports_folder
@@ -132,11 +133,31 @@ def _open_input(study: Study, run: Run, progress: Progress) -> Dataset | None:
             )
         cohort, _ = read_own_table(path, read_registry())
         require_both_groups(cohort.participants, poor_below_grade=threshold, source=str(path))
+        _require_features(study, cohort, path)
         return None
     dataset = open_dataset(study, progress=progress)
     source = str(dataset.root / "participants.tsv")
     require_both_groups(dataset.participants, poor_below_grade=threshold, source=source)
     return dataset
+
+
+def _require_features(study: Study, cohort: Cohort, path: Path) -> None:
+    """Refuse a table that lacks what the models are to be made of."""
+    values = cohort.roi_table
+    known = {feature_name(*pair) for pair in zip(values["muscle"], values["parameter"], strict=True)}
+    muscles = [m for m in dict.fromkeys(values["muscle"]) if {feature_name(m, "fa"), feature_name(m, "md")} <= known]
+    absent = [muscle for muscle in study.analysis.roc_muscles if muscle not in muscles]
+    if absent:
+        raise SettingsError(
+            f"{path}: holds no FA and ADC of {', '.join(absent)}, which roc_muscles names. "
+            f"Choose it from {', '.join(muscles) or 'muscles that have both'} (--set roc_muscles=…)."
+        )
+    unknown = [n for n in study.analysis.model_features if n not in known and n not in cohort.participants.columns]
+    if unknown:
+        raise SettingsError(
+            f"{path}: holds no {', '.join(unknown)}, which model_features names. Choose them from "
+            f"{', '.join(sorted(known))}."
+        )
 
 
 def _plan(processing: Processing | None) -> tuple[list[str], list[Issue]]:

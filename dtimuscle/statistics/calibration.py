@@ -427,11 +427,10 @@ def _group(
 def _quantiles(values: NDArray[np.floating], n_groups: int) -> NDArray[np.floating]:
     """Return the distinct quantiles of type 7, in R's very order of operations, since a tie hangs on the last digit."""
     ordered = np.sort(values)
-    position = (values.size - 1) * np.minimum(np.arange(n_groups + 1) * (1 / n_groups), 1.0)
-    below = np.floor(position).astype(int)
-    above = np.ceil(position).astype(int)
-    share = position - below
-    low, high = ordered[below], ordered[above]
+    index = 1 + (values.size - 1) * np.minimum(np.arange(n_groups + 1) * (1 / n_groups), 1.0)
+    below = np.floor(index)
+    share = index - below
+    low, high = ordered[below.astype(int) - 1], ordered[np.ceil(index).astype(int) - 1]
     return np.unique(np.where((share > 0) & (low != high), (1 - share) * low + share * high, low))
 
 

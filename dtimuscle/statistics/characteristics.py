@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import align
+from dtimuscle.statistics.complete_cases import align, as_floats, is_numeric
 from dtimuscle.statistics.contingency import compare_counts
 from dtimuscle.statistics.effect_sizes import categorical_distance, standardised_difference
 from dtimuscle.statistics.groups import GroupComparison, GroupSummary, compare_groups
@@ -118,13 +118,13 @@ def describe_groups(covariates: pd.DataFrame, poor: pd.Series) -> tuple[Characte
 
 
 def _without_infinity(column: pd.Series) -> pd.Series:
-    if not pd.api.types.is_float_dtype(column):
-        return column
-    return column.mask(column.isin([math.inf, -math.inf]))
+    if column.dtype == object and is_numeric(column):
+        return pd.Series(as_floats(column), index=column.index)
+    return column.mask(column.isin([math.inf, -math.inf])) if pd.api.types.is_float_dtype(column) else column
 
 
 def _is_continuous(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.nunique() != 2
+    return is_numeric(column) and column.nunique() != 2
 
 
 def _continuous(column: pd.Series, poor: pd.Series, name: str) -> Characteristic:

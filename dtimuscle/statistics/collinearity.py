@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import as_floats, is_constant
-from dtimuscle.statistics.terms import COLLINEAR
+from dtimuscle.statistics.complete_cases import as_floats
+from dtimuscle.statistics.terms import COLLINEAR, standardise
 
 # A variance inflated beyond this calls for a warning (Kutner, Applied Linear Statistical Models, 5th ed., 10.5).
 LARGEST_VIF = 10.0
@@ -73,15 +73,13 @@ def inflation_factors(numbers: NDArray[np.floating]) -> NDArray[np.floating]:
         NaN for a constant column and for one that the others determine.
     """
     factors = np.full(numbers.shape[1], np.nan)
-    varies = [i for i, column in enumerate(numbers.T) if not is_constant(column)]
-    if not varies:
-        return factors
-    centred = numbers[:, varies] - numbers[:, varies].mean(axis=0)
-    centred /= np.linalg.norm(centred, axis=0)
+    standardised = standardise(numbers)[0]
+    varies = np.flatnonzero(standardised.any(axis=0))
+    centred = standardised[:, varies]
     for place, i in enumerate(varies):
         others = np.delete(centred, place, axis=1)
         residual = centred[:, place] - others @ np.linalg.lstsq(others, centred[:, place], rcond=COLLINEAR)[0]
-        unexplained = float(residual @ residual)
+        unexplained = float(residual @ residual) / (len(numbers) - 1)
         if unexplained > COLLINEAR**2:
             factors[i] = max(1 / unexplained, 1.0)
     return factors

@@ -1,5 +1,6 @@
 """Which participants an analysis can use, and when their values do not vary."""
 
+from numbers import Real
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,9 @@ _Rows = TypeVar("_Rows", pd.Series, pd.DataFrame)
 
 # Values that differ by less than this fraction of the largest one differ by rounding only.
 ROUNDING = 1e-12
+
+# One over a difference smaller than this may be no number.
+SMALLEST = 1e-300
 
 
 def align(values: _Rows, outcome: pd.Series) -> _Rows:
@@ -56,6 +60,19 @@ def as_floats(values: pd.Series | pd.DataFrame) -> NDArray[np.float64]:
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
+def is_numeric(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, also where they are kept as objects; truth values are none.
+
+    Parameters
+    ----------
+    column : Series
+        A feature or covariate.
+    """
+    if column.dtype == object:
+        return all(isinstance(value, Real) and not isinstance(value, bool) for value in column.dropna())
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
 def complete_cases(features: pd.DataFrame, outcome: pd.Series) -> tuple[pd.DataFrame, pd.Series, int]:
     """Keep the participants in whom the outcome and every feature are known.
 
@@ -95,4 +112,4 @@ def is_constant(values: NDArray[np.float64]) -> bool:
     """
     if values.size < 2:
         return True
-    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
+    return bool(np.ptp(values) <= max(ROUNDING * np.abs(values).max(), SMALLEST))

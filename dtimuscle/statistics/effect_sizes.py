@@ -2,28 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import gammainc, gammainccinv, gammaincinv, gammaln, ndtr
+from scipy.special import gammaln
 
 from dtimuscle.statistics.complete_cases import ROUNDING
 from dtimuscle.statistics.estimates import Interval
+from dtimuscle.statistics.noncentral_t import share_above
 
 # How far about t the noncentrality is sought at first, in standard deviations of t.
 _REACH = 3.0
-
-# Gauss–Legendre nodes of the noncentral t distribution; more than 100 change nothing before the 13th digit.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
-
-# What lies beyond this share of χ², and beyond this normal deviate, adds nothing.
-_NEGLIGIBLE = 1e-18
-_OUTERMOST = 9.0
-
-# From this t on, in units of √(2 df), the normal deviate makes the smoother integral.
-_LARGE_T = 3.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +135,7 @@ def _noncentrality(t: float, df: int, share: float) -> float:
     """Noncentrality at which `share` of all t fall below this one, which is not negative."""
 
     def excess(noncentrality: float) -> float:
-        return _share_below(t, df, noncentrality) - share
+        return 1 - share_above(t, df, noncentrality) - share
 
     # As wide is the distribution of t about its noncentrality (Johnson & Welch 1940).
     width = math.hypot(1, t / math.sqrt(2 * df))
@@ -155,32 +145,3 @@ def _noncentrality(t: float, df: int, share: float) -> float:
     while excess(high) > 0:
         high += width
     return float(brentq(excess, low, high, xtol=1e-13 * max(1.0, t), rtol=1e-14))
-
-
-def _share_below(t: float, df: int, noncentrality: float) -> float:
-    """Distribution function of the noncentral t, (Z + noncentrality) / S with S = √(χ²/df), for t ≥ 0.
-
-    Integrated over S, or for a large t over Z, whichever leaves the smoother function. scipy's `nctdtr`
-    answers NaN in its tails (t = 12, df = 9, noncentrality -12) and takes long for a large t.
-    """
-    if t < _LARGE_T * math.sqrt(2 * df):
-        spread, weights = _spread_nodes(df)
-        return float(weights @ ndtr(t * spread - noncentrality))
-    lowest = max(-noncentrality, -_OUTERMOST)
-    if lowest >= _OUTERMOST:
-        return 1.0
-    half = (_OUTERMOST - lowest) / 2
-    z = lowest + half * (1 + _NODES)
-    density = half * _WEIGHTS * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-    return float(1 - density @ gammainc(df / 2, df / 2 * ((z + noncentrality) / t) ** 2))
-
-
-@lru_cache(maxsize=256)
-def _spread_nodes(df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values of S = √(χ²/df) over which to sum, and their weights."""
-    low = math.sqrt(gammaincinv(df / 2, _NEGLIGIBLE) / (df / 2))
-    high = math.sqrt(gammainccinv(df / 2, _NEGLIGIBLE) / (df / 2))
-    spread = (low + high) / 2 + (high - low) / 2 * _NODES
-    log_density = (df - 1) * np.log(spread) - df / 2 * (spread**2 - 1)
-    weights = _WEIGHTS * np.exp(log_density - log_density.max())
-    return spread, weights / weights.sum()

@@ -29,6 +29,7 @@ from dtimuscle.statistics.two_samples import (
     TTest,
     brown_forsythe,
     mann_whitney,
+    mean_difference,
     student_t,
     welch_t,
 )
@@ -209,7 +210,7 @@ def compare_groups(values: pd.Series, poor: pd.Series, *, name: str, level: floa
         feature=name,
         poor=summaries[0],
         good=summaries[1],
-        difference=summaries[0].mean - summaries[1].mean,
+        difference=mean_difference(first, second) * unit,
         interval=student.interval,
         t=student.t,
         df=student.df,

@@ -15,7 +15,7 @@ from statsmodels.imputation.mice import MICEData
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import as_floats, is_constant
+from dtimuscle.statistics.complete_cases import as_floats, is_constant, is_numeric
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.missing import MOSTLY_MISSING, is_missing
 from dtimuscle.statistics.resampling import Progress, generator_for
@@ -289,8 +289,7 @@ def _columns(features: FeatureFrame, known: NDArray[np.bool_]) -> tuple[list[_Co
 
 
 def _encoded(name: str, values: pd.Series) -> _Column:
-    values = values.infer_objects()
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+    if is_numeric(values):
         return _Column(name, as_floats(values))
     codes, levels = pd.factorize(values, sort=True)
     return _Column(name, np.where(codes < 0, np.nan, codes.astype(float)), tuple(levels))

@@ -119,7 +119,8 @@ class LogOdds:
             undefined = np.full(terms.size, np.nan)
             return Point(-math.inf, undefined, information, information, information)
         # Row i of `half` is L⁻¹ x_i with LL' = X'WX, so that its square is the leverage without weight.
-        half = lapack.dtrtrs(factor, self.design.T, lower=1)[0].T
+        # (OpenBLAS shares out `dtrtrs` among threads even when it is tiny, a thousand times slower on a busy machine.)
+        half = self.design @ lapack.dtrtri(factor, lower=1)[0].T
         spread = np.einsum("ij,ij->i", half, half)
         lean = -sign * np.tanh(signed / 2)  # 1 - 2p
         score = self.design.T @ (residual + weights * spread * lean / 2)

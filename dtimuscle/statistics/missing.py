@@ -11,7 +11,7 @@ from scipy import stats
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import as_floats
+from dtimuscle.statistics.complete_cases import as_floats, is_numeric
 from dtimuscle.statistics.features import FeatureFrame
 
 # A column with more than this share missing rests on a minority of the participants.
@@ -216,7 +216,7 @@ def is_missing(values: pd.Series) -> NDArray[np.bool_]:
     values : Series
         Numbers or words.
     """
-    if pd.api.types.is_numeric_dtype(values):
+    if is_numeric(values):
         return ~np.isfinite(as_floats(values))
     return values.isna().to_numpy(dtype=bool)
 

@@ -14,10 +14,18 @@ from threadpoolctl import threadpool_limits
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import complete_cases, is_constant
+from dtimuscle.statistics.complete_cases import complete_cases
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.separation import separated_rows
-from dtimuscle.statistics.terms import LARGEST_EXPONENT, step_of
+from dtimuscle.statistics.terms import (
+    LARGEST_EXPONENT,
+    exp_interval,
+    independent_columns,
+    left_out_issue,
+    odds_ratio_of,
+    standardise,
+    step_of,
+)
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
@@ -27,9 +35,6 @@ FEWEST_GRADES = 3
 
 # Fewer participants on one side of a cut make its own odds ratios, and so the test of the assumption, unstable.
 FEW_AT_A_CUT = 10
-
-# A feature whose part outside the other features is smaller than this fraction adds nothing to them.
-COLLINEAR = 1e-7
 
 MAX_STEPS = 200
 MAX_HALVINGS = 60
@@ -380,18 +385,9 @@ class _Data:
 
     def standardised(self) -> tuple[list[int], Floats, Floats, Floats]:
         """Features that add something, standardised; their means and SDs (n - 1)."""
-        numbers = self.features.to_numpy(dtype=float)
-        centre, scale = numbers.mean(axis=0), numbers.std(axis=0, ddof=1)
-        basis, kept = np.ones((len(numbers), 1)), []
-        for i, column in enumerate(numbers.T):
-            if is_constant(column):
-                continue
-            standardised = (column - centre[i]) / scale[i]
-            residual = standardised - basis @ np.linalg.lstsq(basis, standardised, rcond=None)[0]
-            if np.linalg.norm(residual) > COLLINEAR * math.sqrt(column.size):
-                basis = np.column_stack([basis, standardised])
-                kept.append(i)
-        return kept, basis[:, 1:], centre[kept], scale[kept]
+        standardised, centre, scale = standardise(self.features.to_numpy(dtype=float))
+        kept = list(independent_columns(standardised))
+        return kept, standardised[:, kept], centre[kept], scale[kept]
 
 
 @dataclass(frozen=True)
@@ -569,11 +565,11 @@ def _term(data: _Data, best: _Maximum, x: Floats, *, place: int, sd: float, name
         lr=ratio,
         lr_p=float(stats.chi2.sf(ratio, 1)),
         step=step,
-        odds_ratio=_exp(per_sd * step / sd),
+        odds_ratio=odds_ratio_of(per_sd * step / sd),
         wald=_wald(per_sd, se, quantile, step / sd, data.level),
-        profile=Interval(_exp(ends[0] * step / sd), _exp(ends[1] * step / sd), data.level),
+        profile=Interval(odds_ratio_of(ends[0] * step / sd), odds_ratio_of(ends[1] * step / sd), data.level),
         sd=sd,
-        odds_ratio_per_sd=_exp(per_sd),
+        odds_ratio_per_sd=odds_ratio_of(per_sd),
     )
 
 
@@ -591,11 +587,7 @@ def _end(loss: Callable[[float], float], estimate: float, reach: float, limit: f
 
 
 def _wald(estimate: float, se: float, quantile: float, step: float, level: float) -> Interval:
-    return Interval(_exp((estimate - quantile * se) * step), _exp((estimate + quantile * se) * step), level)
-
-
-def _exp(exponent: float) -> float:
-    return math.exp(exponent) if abs(exponent) <= LARGEST_EXPONENT else math.nan
+    return exp_interval(Interval(estimate - quantile * se, estimate + quantile * se, level), step)
 
 
 def _power(base: float, exponent: float) -> float:
@@ -660,7 +652,9 @@ def _cut_terms(names: list[str], fit: _Maximum | None, scale: Floats, level: flo
         step = step_of(name) / sd
         for_step = _wald(per_sd, se, quantile, step, level)
         for_sd = _wald(per_sd, se, quantile, 1.0, level)
-        terms.append(CutTerm(name, per_sd / sd, se / sd, _exp(per_sd * step), for_step, _exp(per_sd), for_sd))
+        terms.append(
+            CutTerm(name, per_sd / sd, se / sd, odds_ratio_of(per_sd * step), for_step, odds_ratio_of(per_sd), for_sd)
+        )
     return tuple(terms)
 
 
@@ -750,10 +744,7 @@ def _listed(grades: list[int]) -> str:
 
 
 def _left_out(names: list[str], kept: list[int]) -> list[Issue]:
-    what = "constant, or a combination of the features before it; left out of the model."
-    return [
-        Issue(Severity.WARNING, name, what, "Leave one of them out.") for i, name in enumerate(names) if i not in kept
-    ]
+    return [left_out_issue(name) for i, name in enumerate(names) if i not in kept]
 
 
 def _undefined(name: str, level: float) -> OrdinalTerm:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import as_floats, is_constant
+from dtimuscle.statistics.complete_cases import as_floats, is_constant, is_numeric
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.rank_correlation import FIELLER, Coefficient, as_unit, fisher_interval, t_test_of
 
@@ -50,7 +50,7 @@ def is_category(column: pd.Series) -> bool:
     column : Series
         The covariate.
     """
-    return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+    return not is_numeric(column)
 
 
 def known_values(column: pd.Series) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.statistics.complete_cases import complete_cases, is_constant
 from dtimuscle.statistics.elastic_net import fit_path
 from dtimuscle.statistics.resampling import Progress, generator_for
-from dtimuscle.statistics.terms import LARGEST_EXPONENT, step_of
+from dtimuscle.statistics.terms import odds_ratio_of, step_of
 from dtimuscle.statistics.validation import Recipe
 
 Floats = NDArray[np.floating]
@@ -560,15 +560,11 @@ def _term(name: str, values: Floats, estimate: float, outer: Floats, y: NDArray[
         sd=sd,
         odds_ratio_per_sd=math.exp(estimate * sd),
         step=step,
-        odds_ratio=_exp(estimate * step),
+        odds_ratio=odds_ratio_of(estimate * step),
         difference=float(values[y].mean() - values[~y].mean()) / sd,
         selected=float(np.mean(outer != 0)),
         same_direction=float(np.mean(outer * estimate > 0)) if estimate else math.nan,
     )
-
-
-def _exp(exponent: float) -> float:
-    return math.exp(exponent) if abs(exponent) <= LARGEST_EXPONENT else math.nan
 
 
 def _undefined(name: str) -> PenalisedTerm:

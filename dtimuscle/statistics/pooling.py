@@ -23,7 +23,7 @@ from dtimuscle.statistics.imputation import Imputation
 from dtimuscle.statistics.likelihood import maximise_likelihood
 from dtimuscle.statistics.logistic import EVENTS_PER_FEATURE, fit_logistic
 from dtimuscle.statistics.rubin import Pooled, rubin, undefined, unpooled
-from dtimuscle.statistics.terms import LARGEST_EXPONENT, step_of
+from dtimuscle.statistics.terms import odds_ratio_of, step_of
 
 
 class Subject(NamedTuple):
@@ -161,10 +161,6 @@ def _same(value: float) -> float:
     return value
 
 
-def _exp(value: float) -> float:
-    return math.exp(value) if abs(value) <= LARGEST_EXPONENT else math.nan
-
-
 def _expit(value: float) -> float:
     return float(expit(value))
 
@@ -173,8 +169,8 @@ _SCALES: Mapping[EstimateKind, _Scale] = {
     "mean": _Scale("identity", _same, is_tested=False, is_normal=False),
     "difference": _Scale("identity", _same, is_normal=False),
     "correlation": _Scale("Fisher z", math.tanh),
-    "univariate_odds_ratio": _Scale("log", _exp),
-    "odds_ratio": _Scale("log", _exp),
+    "univariate_odds_ratio": _Scale("log", odds_ratio_of),
+    "odds_ratio": _Scale("log", odds_ratio_of),
     "auc": _Scale("logit", _expit, is_tested=False),
     "auc_difference": _Scale("identity", _same),
 }

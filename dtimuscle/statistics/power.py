@@ -11,20 +11,17 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.statistics.noncentral_t import share_above
 
 Quantity = Literal["d", "auc", "auc_difference"]
 
 # Standardised differences and AUCs between which effects are looked for.
 LARGEST_D = 50.0
 LARGEST_AUC = 1 - 1e-12
-
-# Nodes and weights of Gauss and Legendre's quadrature; what of a distribution lies beyond its ends.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(80)
-_NEGLIGIBLE = 1e-17
 
 # No study has more; a search that gets here is asked for too much.
 LARGEST_N = 10**9
@@ -211,7 +208,8 @@ def t_test_power(d: float, *, n_poor: int, n_good: int, alpha: float = 0.05) -> 
     if not math.isfinite(d):
         raise StatisticsError(f"power: standardised difference {d} found, a number needed.")
     df = n_poor + n_good - 2
-    return _beyond(float(stats.t.isf(alpha / 2, df)), df, abs(d) * math.sqrt(n_poor * n_good / (n_poor + n_good)))
+    critical, noncentrality = float(stats.t.isf(alpha / 2, df)), d * math.sqrt(n_poor * n_good / (n_poor + n_good))
+    return min(share_above(critical, df, noncentrality) + share_above(critical, df, -noncentrality), 1.0)
 
 
 def detectable_d(*, n_poor: int, n_good: int, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -689,20 +687,6 @@ def _undetectable(n_poor: int, n_good: int, detectable: tuple[Detectable, ...]) 
         for item in detectable
         if math.isnan(item.value)
     )
-
-
-def _beyond(critical: float, df: int, noncentrality: float) -> float:
-    """Probability that a noncentral t lies beyond ± `critical`; scipy's is NaN in some of its far tails."""
-    root = math.sqrt(df)
-    low, high = stats.chi.ppf(_NEGLIGIBLE, df) / root, stats.chi.isf(_NEGLIGIBLE, df) / root
-    # Φ climbs within 8 / c of its middle; the parts between these places are smooth.
-    steps = np.array([noncentrality - 8, noncentrality, noncentrality + 8, 8 - noncentrality]) / critical
-    edges = np.unique(np.clip([low, *steps, high], low, high))
-    half, middle = np.diff(edges)[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
-    s = middle + half * _NODES
-    density = half * _WEIGHTS * np.exp(stats.chi.logpdf(s * root, df))
-    shown = special.ndtr(noncentrality - critical * s) + special.ndtr(-noncentrality - critical * s)
-    return float(min((density * shown).sum() / density.sum(), 1.0))
 
 
 def _smallest(power_of: Callable[[float], float], power: float, *, low: float, high: float) -> float:

@@ -192,8 +192,10 @@ def as_unit(values: Floats) -> Floats:
     values : ndarray of shape (n,)
         That vary.
     """
-    scaled = values / np.abs(values).max()
+    # A power of two changes no digit, and the second mean is what rounding left of the first.
+    scaled = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
     centred = scaled - scaled.mean()
+    centred -= centred.mean()
     return centred / np.linalg.norm(centred)
 
 

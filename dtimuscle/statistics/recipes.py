@@ -4,26 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import stats
 from scipy.special import expit
 
 from dtimuscle.errors import StatisticsError
-from dtimuscle.statistics.complete_cases import is_constant
 from dtimuscle.statistics.likelihood import log_odds_of, maximise_likelihood
+from dtimuscle.statistics.log_odds import LogOdds
+from dtimuscle.statistics.terms import independent_columns, standardise
 from dtimuscle.statistics.validation import Predictor, Recipe
-
-# A feature whose part outside the features before it is smaller than this fraction adds nothing to them.
-COLLINEAR = 1e-7
-
-# Firth's iterations end when no log odds move by more than this.
-LAST_STEP = 1e-9
-MAX_ITERATIONS = 50
-
-# No log odds move further in one step of Firth's iterations.
-LONGEST_STEP = 5.0
-
-# At a maximum the score is smaller than this.
-LARGEST_SCORE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +53,7 @@ def maximum_likelihood_recipe(name: str, columns: tuple[str, ...]) -> Recipe:
     """
 
     def fit(features: NDArray[np.floating], is_event: NDArray[np.bool_]) -> Predictor:
-        standardised, centre, scale = _standardise(features)
+        standardised, centre, scale = _scaled(features)
         return LinearPredictor(centre, scale, *_joint_fit(standardised, is_event, np.arange(len(columns))))
 
     return Recipe(name, tuple(columns), fit)
@@ -89,7 +77,7 @@ def entry_recipe(name: str, columns: tuple[str, ...], entry_p: float = 0.05) -> 
     """
 
     def fit(features: NDArray[np.floating], is_event: NDArray[np.bool_]) -> Predictor:
-        standardised, centre, scale = _standardise(features)
+        standardised, centre, scale = _scaled(features)
         entered = np.flatnonzero(_univariate_p(standardised, is_event) < entry_p)
         return LinearPredictor(centre, scale, *_joint_fit(standardised, is_event, entered))
 
@@ -99,8 +87,7 @@ def entry_recipe(name: str, columns: tuple[str, ...], entry_p: float = 0.05) -> 
 def firth_recipe(name: str, columns: tuple[str, ...]) -> Recipe:
     """Return the recipe of a logistic model with Firth's penalty, which stays finite under separation.
 
-    The score is X'(y - p + h (½ - p)) with h the diagonal of the hat matrix (Firth 1993; Heinze & Schemper
-    2002). Its predictions lean towards ½.
+    The penalised likelihood is that of `log_odds.LogOdds`. Its predictions lean towards ½.
 
     Parameters
     ----------
@@ -111,15 +98,15 @@ def firth_recipe(name: str, columns: tuple[str, ...]) -> Recipe:
     """
 
     def fit(features: NDArray[np.floating], is_event: NDArray[np.bool_]) -> Predictor:
-        standardised, centre, scale = _standardise(features)
-        kept = _independent(standardised)
+        standardised, centre, scale = _scaled(features)
+        kept = list(independent_columns(standardised))
         # The penalty knows no coordinates; in orthogonal ones nearly equal features do no harm.
         basis, triangle = np.linalg.qr(np.column_stack([np.ones(is_event.size), standardised[:, kept]]))
         root = np.sqrt(is_event.size)
-        try:
-            terms = np.linalg.solve(triangle / root, _firth_terms(basis * root, is_event, name))
-        except np.linalg.LinAlgError as error:
-            raise StatisticsError(f"{name}: Firth's fit met a singular matrix. Use fewer features.") from error
+        maximum = LogOdds(basis * root, is_event, is_penalised=True).maximise()
+        if not maximum.is_reached:
+            raise StatisticsError(f"{name}: Firth's fit did not converge. Use fewer features.")
+        terms = np.linalg.solve(triangle / root, maximum.terms)
         slopes = np.zeros(len(columns))
         slopes[kept] = terms[1:]
         return LinearPredictor(centre, scale, float(terms[0]), slopes)
@@ -127,19 +114,18 @@ def firth_recipe(name: str, columns: tuple[str, ...]) -> Recipe:
     return Recipe(name, tuple(columns), fit)
 
 
-def _standardise(
+def _scaled(
     features: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    centre, scale = features.mean(axis=0), features.std(axis=0)
-    constant = np.array([is_constant(column) for column in features.T], dtype=bool)
-    scale = np.where(constant, 1.0, scale)
-    return np.where(constant, 0.0, (features - centre) / scale), centre, scale
+    """Standardise features; a constant, or too little to have an SD, is divided by 1."""
+    standardised, centre, sd = standardise(features)
+    return standardised, centre, np.where(sd > 0, sd, 1.0)
 
 
 def _joint_fit(
     standardised: NDArray[np.floating], is_event: NDArray[np.bool_], entered: NDArray[np.intp]
 ) -> tuple[float, NDArray[np.floating]]:
-    kept = entered[_independent(standardised[:, entered])]
+    kept = entered[list(independent_columns(standardised[:, entered]))]
     design = np.vstack([np.ones(is_event.size), standardised[:, kept].T])
     terms = maximise_likelihood(design[None], is_event).terms[0]
     slopes = np.zeros(standardised.shape[1])
@@ -147,59 +133,8 @@ def _joint_fit(
     return float(terms[0]), slopes
 
 
-def _independent(standardised: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Find the columns that add something to those before them (|r_jj| is what is left of column j)."""
-    n, k = standardised.shape
-    left = np.zeros(k)
-    if n > 1:
-        triangle = np.linalg.qr(np.column_stack([np.ones(n), standardised]), mode="r")
-        diagonal = np.abs(np.diagonal(triangle))[1:]
-        left[: diagonal.size] = diagonal
-    return np.flatnonzero(left > COLLINEAR * np.sqrt(n))
-
-
 def _univariate_p(standardised: NDArray[np.floating], is_event: NDArray[np.bool_]) -> NDArray[np.floating]:
     columns = standardised.T
     fits = maximise_likelihood(np.stack([np.ones_like(columns), columns], axis=1), is_event)
     z = fits.terms[:, 1] / np.sqrt(fits.covariance[:, 1, 1])
     return np.where(fits.is_finite & columns.any(axis=1), 2 * stats.norm.sf(np.abs(z)), 1.0)
-
-
-def _firth_terms(design: NDArray[np.floating], is_event: NDArray[np.bool_], name: str) -> NDArray[np.floating]:
-    terms = np.zeros(design.shape[1])
-    for _ in range(MAX_ITERATIONS):
-        score, covariance = _firth_score(design, is_event, terms)
-        step = covariance @ score
-        longest = float(np.abs(design @ step).max())
-        if longest < LAST_STEP:
-            return terms + step
-        terms = terms + step * min(1.0, LONGEST_STEP / longest)
-
-    # Fisher's steps overshoot for ever where there are nearly as many terms as participants.
-    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        score, _ = _firth_score(design, is_event, found)
-        return -_penalised_log_likelihood(design, is_event, found), -score
-
-    optimum = optimize.minimize(loss, np.zeros(design.shape[1]), jac=True, method="BFGS", tol=LARGEST_SCORE / 100)
-    if not np.abs(optimum.jac).max() < LARGEST_SCORE:
-        raise StatisticsError(f"{name}: Firth's fit did not converge. Use fewer features.")
-    return optimum.x
-
-
-def _firth_score(
-    design: NDArray[np.floating], is_event: NDArray[np.bool_], terms: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    p = expit(design @ terms)
-    weighted = design * np.sqrt(p * (1 - p))[:, None]
-    covariance = np.linalg.inv(weighted.T @ weighted)
-    leverage = ((weighted @ covariance) * weighted).sum(axis=1)
-    return design.T @ (is_event - p + leverage * (0.5 - p)), covariance
-
-
-def _penalised_log_likelihood(
-    design: NDArray[np.floating], is_event: NDArray[np.bool_], terms: NDArray[np.floating]
-) -> float:
-    log_odds = design @ terms
-    weights = expit(log_odds) * expit(-log_odds)
-    log_determinant = np.linalg.slogdet((design * weights[:, None]).T @ design).logabsdet
-    return float(0.5 * log_determinant - np.logaddexp(0.0, np.where(is_event, -log_odds, log_odds)).sum())

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import align, as_floats, is_constant
+from dtimuscle.statistics.complete_cases import align, as_floats, is_constant, is_numeric
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import split_feature
 
@@ -144,7 +144,7 @@ def model_data(columns: pd.DataFrame, poor: pd.Series) -> ModelData:
     columns = align(columns, poor)
     known = poor.notna().to_numpy(dtype=bool)
     labels = {str(name): columns.iloc[:, i] for i, name in enumerate(columns.columns)}
-    numbers = {name: as_floats(column) for name, column in labels.items() if _is_number(column)}
+    numbers = {name: as_floats(column) for name, column in labels.items() if is_numeric(column)}
     crowded = {n: c[known].nunique() for n, c in labels.items() if n not in numbers}
     crowded = {name: levels for name, levels in crowded.items() if levels > MAX_LEVELS}
     complete = known.copy()
@@ -165,7 +165,7 @@ def model_data(columns: pd.DataFrame, poor: pd.Series) -> ModelData:
         terms += coded
         values += coded.values()
     n = int(complete.sum())
-    standardised, centre, sd = _standardise(np.column_stack(values) if values else np.empty((n, 0)))
+    standardised, centre, sd = standardise(np.column_stack(values) if values else np.empty((n, 0)))
     kept = independent_columns(standardised)
     return ModelData(
         terms=tuple(terms),
@@ -177,7 +177,7 @@ def model_data(columns: pd.DataFrame, poor: pd.Series) -> ModelData:
         sd=sd,
         n_missing=int(known.sum()) - n,
         issues=tuple(
-            _left_out(term.name, crowded.get(term.name)) for i, term in enumerate(terms) if n and i not in kept
+            left_out_issue(term.name, crowded.get(term.name)) for i, term in enumerate(terms) if n and i not in kept
         ),
     )
 
@@ -202,16 +202,6 @@ def independent_columns(standardised: NDArray[np.floating]) -> tuple[int, ...]:
     return tuple(kept)
 
 
-def _is_number(column: pd.Series) -> bool:
-    if pd.api.types.is_bool_dtype(column):
-        return False
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    present = column.dropna()
-    is_object = column.dtype == object
-    return is_object and all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in present)
-
-
 def _coded(name: str, column: pd.Series) -> dict[Term, NDArray[np.floating]]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         levels = [level for level in column.dtype.categories if (column == level).any()]
@@ -232,19 +222,44 @@ def _word(level: object) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-def _standardise(
+def standardise(
     numbers: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Bring columns to mean 0 and SD 1; those that are constant are 0.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n, k)
+        Without missing values.
+
+    Returns
+    -------
+    tuple of (ndarray, ndarray, ndarray)
+        The columns, their means, and their SDs (n - 1); a constant has SD 0, and with fewer than two rows there is
+        none (NaN).
+    """
     nan = np.full(numbers.shape[1], np.nan)
     if len(numbers) < 2:
         return np.zeros(numbers.shape), (numbers[0] if len(numbers) else nan), nan
-    centre, sd = numbers.mean(axis=0), numbers.std(axis=0, ddof=1)
+    # In units of a power of two no digit changes, and no square overflows or vanishes.
+    unit = np.frexp(np.abs(numbers).max(axis=0))[1]
+    scaled = np.ldexp(numbers, -unit)
     constant = np.array([is_constant(column) for column in numbers.T], dtype=bool)
-    sd = np.where(constant, 0.0, sd)
-    return np.where(constant, 0.0, (numbers - centre) / np.where(constant, 1.0, sd)), centre, sd
+    centre, sd = scaled.mean(axis=0), np.where(constant, 0.0, scaled.std(axis=0, ddof=1))
+    standardised = np.where(constant, 0.0, (scaled - centre) / np.where(constant, 1.0, sd))
+    return standardised, np.ldexp(centre, unit), np.ldexp(sd, unit)
 
 
-def _left_out(name: str, levels: int | None) -> Issue:
+def left_out_issue(name: str, levels: int | None = None) -> Issue:
+    """Say why a term is not estimated.
+
+    Parameters
+    ----------
+    name : str
+        The term.
+    levels : int, optional
+        Levels of a text that has too many; without them the term adds nothing to those before it.
+    """
     if levels is not None:
         what = f"text with {levels} levels (at most {MAX_LEVELS}) is no category; left out of the model."
         return Issue(Severity.WARNING, name, what, "Group its levels, or leave it out.")

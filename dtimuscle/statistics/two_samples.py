@@ -71,6 +71,25 @@ class BrownForsythe:
     p: float
 
 
+def mean_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Subtract two means so that large values which differ little keep the digits in which they differ.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n,)
+        Without missing values.
+
+    Returns
+    -------
+    float
+        Mean of the first less mean of the second; NaN when a group is empty.
+    """
+    if min(first.size, second.size) == 0:
+        return math.nan
+    origin = second.mean()
+    return float((first - origin).mean() - (second - origin).mean())
+
+
 def student_t(first: NDArray[np.float64], second: NDArray[np.float64], *, level: float = 0.95) -> TTest:
     """Compare two means, taking the spread of the groups to be equal (Student 1908).
 
@@ -203,7 +222,7 @@ def _squares(values: NDArray[np.float64]) -> float:
 def _t_test(first: NDArray[np.float64], second: NDArray[np.float64], se: float, df: float, level: float) -> TTest:
     if not se > 0:  # the squares were too small for a number
         return undefined_t(level)
-    difference = float(first.mean() - second.mean())
+    difference = mean_difference(first, second)
     margin = float(special.stdtrit(df, (1 + level) / 2)) * se
     t = difference / se
     interval = Interval(difference - margin, difference + margin, level)

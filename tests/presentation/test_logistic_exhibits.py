@@ -9,8 +9,9 @@ import pytest
 
 from dtimuscle.muscles import Muscle, MuscleRegistry
 from dtimuscle.presentation import figures, tables
+from dtimuscle.presentation.style import step_words, term_title
 from dtimuscle.presentation.tables.cells import NO_ESTIMATE
-from dtimuscle.presentation.tables.logistic import ratio, ratio_interval, step_words, term_title
+from dtimuscle.presentation.tables.logistic import ratio, ratio_interval
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.logistic import enter_by_p, prespecified_model, univariate_models
@@ -147,7 +148,7 @@ def test_the_fit_of_models_stands_in_one_table(entry, joint, separated):
     exhibit = tables.model_fit_table(models)
     text = text_of(exhibit.html)
     assert f"{joint.multivariable.nagelkerke:.3f}" in text
-    assert "prespecified 22 / 60 5.5" in text
+    assert "Chosen beforehand 22 / 60 5.5" in text
     assert "complete" in text
     assert exhibit.data["aic"].tolist() == [fit.aic for fit in models.values()]
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -90,12 +91,40 @@ def test_without_labels_muscle_values_are_left_out_and_the_front_page_says_why(r
     assert "no participant has muscle labels" in (outcome.run.folder / "index.html").read_text(encoding="utf-8")
 
 
+def own_table(folder: Path, *muscles: str) -> Path:
+    values = [f"{muscle}_{column}" for muscle in muscles for column in ("fa", "md [10-3 mm2/s]")]
+    lines = [",".join(["participant_id", "lovett_grade", *values])]
+    lines += [",".join([name, grade, *["0.3", "1.5"] * len(muscles)]) for name, grade in (("a", "3"), ("b", "5"))]
+    path = folder / "values.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
 def test_a_table_of_ones_own_starts_at_the_models(tmp_path, executed):
-    table = tmp_path / "values.csv"
-    table.write_text("participant_id,lovett_grade,gracilis_fa\na,3,0.2\nb,5,0.3\n", encoding="utf-8")
+    table = own_table(tmp_path, "adductor_magnus", "adductor_longus")
     outcome = run_study(PLAIN.with_values(roi_table=str(table)), progress=Silent(), folder=tmp_path / "run")
     assert executed == ["04_modelling", "05_replication"]
     assert outcome.outcomes == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {},
+            "holds no FA and ADC of adductor_magnus, which roc_muscles names. Choose it from gracilis, adductor_longus",
+        ),
+        (
+            {"roc_muscles": ["gracilis"], "model_features": ["sartorius.fa"]},
+            "holds no sartorius.fa, which model_features",
+        ),
+    ],
+)
+def test_a_table_without_the_features_of_the_models_is_refused_at_once(tmp_path, executed, settings, words):
+    table = own_table(tmp_path, "gracilis", "adductor_longus")
+    with pytest.raises(DtiMuscleError, match=re.escape(words)):
+        run_study(PLAIN.with_values(roi_table=str(table), **settings), progress=Silent(), folder=tmp_path / "run")
+    assert executed == []
 
 
 def test_a_notebook_that_fails_ends_the_run_and_is_reported(run, make_dataset, monkeypatch):

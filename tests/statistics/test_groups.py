@@ -122,7 +122,7 @@ def test_values_that_do_not_vary_within_the_groups_have_no_test(values):
 
 
 def test_one_constant_group_can_still_be_compared():
-    found = compare([0.3] * 4 + [0.1, 0.2, 0.3, 0.4, 0.5])
+    found = compare([3.0] * 4 + [1.0, 2.0, 3.0, 4.0, 5.0])
     assert (found.t, found.p) == (0, 1)
     assert (
         reasons(found) == "the values do not vary in the group with poor muscle function: no Shapiro–Wilk test (poor)."
