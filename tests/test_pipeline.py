@@ -179,24 +179,28 @@ def test_a_second_run_computes_nothing_and_finds_the_same(made, cache):
     assert files_of(again.run.folder) == expected_files(NOTEBOOKS)
 
 
-def test_a_table_of_ones_own_gives_the_models_and_no_word_of_simulation(made, tmp_path):
+def test_a_table_of_ones_own_with_a_hole_gives_the_models_and_no_word_of_simulation(made, tmp_path):
+    muscles = ("adductor_magnus", "adductor_longus", "gracilis", "sartorius")
     wide = made.first.run.read_roi_table().query(
-        "route == 'voxelwise' and side == 'both' and parameter in ('fa', 'md')"
+        "route == 'voxelwise' and side == 'both' and parameter in ('fa', 'md') and muscle in @muscles"
     )
     wide = wide.assign(feature=wide["muscle"] + "_" + wide["parameter"])
     wide = wide.pivot_table(index="participant_id", columns="feature", values="mean")
     wide.columns = [f"{name} [mm2/s]" if name.endswith("_md") else name for name in wide.columns]
+    wide.iloc[0, wide.columns.get_loc("sartorius_fa")] = math.nan
     people = made.first.run.read_participants().set_index("participant_id")
     wide.join(people[["lovett_grade", "age"]]).to_csv(tmp_path / "mine.csv")
-    study = Study().with_values(roi_table=str(tmp_path / "mine.csv"), **FEW_DRAWS)
+    study = Study().with_values(roi_table=str(tmp_path / "mine.csv"), missing="imputation", **FEW_DRAWS)
     outcome = run_study(study, progress=Silent(), folder=tmp_path / "run")
     assert [str(failure) for failure in outcome.failures] == []
     assert outcome.notebooks == NOTEBOOKS[3:]
-    assert files_of(outcome.run.folder) == expected_files(NOTEBOOKS[3:])
+    imputed = {"pages/imputation.html", "tables/imputation.csv", "exhibits/imputation.json"}
+    assert files_of(outcome.run.folder) == expected_files(NOTEBOOKS[3:]) | imputed
     assert [name for name, page in pages_of(outcome.run.folder).items() if SIMULATED in page] == []
-    found = pd.read_csv(outcome.run.folder / "tables" / "group_comparison.csv")
-    from_scans = pd.DataFrame(made.results["exhibits"]["group_comparison"]["rows"])
-    pd.testing.assert_series_equal(
-        found.set_index("feature")["difference"].sort_index(),
-        from_scans.set_index("feature")["difference"].sort_index(),
-    )
+    found = pd.read_csv(outcome.run.folder / "tables" / "group_comparison.csv").set_index("feature")["difference"]
+    from_scans = pd.DataFrame(made.results["exhibits"]["group_comparison"]["rows"]).set_index("feature")["difference"]
+    assert set(found.index) == {f"{muscle}.{parameter}" for muscle in muscles for parameter in ("fa", "md")}
+    known = found.index.drop("sartorius.fa")
+    pd.testing.assert_series_equal(found[known], from_scans[known])
+    kept = pd.read_csv(outcome.run.folder / "tables" / "estimates.csv").set_index(["kind", "subject"])["n"]
+    assert kept["difference", "sartorius.fa"] == len(wide)  # nobody was left out

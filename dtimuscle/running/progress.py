@@ -11,6 +11,8 @@ from dtimuscle.running.pool import left_in_words
 QUIET_SECONDS = 2.0
 # A line that changes more often than this, in seconds, only keeps the browser busy.
 UPDATE_SECONDS = 0.25
+# Cells of the bar.
+BAR_CELLS = 20
 
 
 class NotebookProgress:
@@ -64,7 +66,8 @@ class Ticker:
     """One line below the cell for a calculation that takes a while; a quick one shows nothing.
 
     It is called with how much is done and how much there is, as the functions of `dtimuscle.statistics` do. Time
-    counts from when it was made; the line then stays as a record. After its end it may tell of another round.
+    counts from when it was made; the line then stays as a record. After its end it may tell of another round,
+    whose time counts from its first call.
 
     Parameters
     ----------
@@ -77,7 +80,8 @@ class Ticker:
     def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._clock = what, clock
         self._line: DisplayHandle | None = None
-        self._begun = self._told = clock()
+        self._told = clock()
+        self._begun: float | None = self._told
 
     def __call__(self, done: int, total: int) -> None:
         """Tell how far the calculation is; `done == total` ends it.
@@ -90,14 +94,15 @@ class Ticker:
             How much there is.
         """
         now = self._clock()
+        self._begun = now if self._begun is None else self._begun
         seconds = now - self._begun
         if done >= total:
             if self._line:
                 self._tell(f"{total} computed in {seconds:.0f} s", now)
-            self._line, self._begun = None, now
+            self._line, self._begun = None, None
         elif seconds >= QUIET_SECONDS and (self._line is None or now - self._told >= UPDATE_SECONDS):
             left = f", {left_in_words(seconds / done * (total - done))}" if done else ""
-            self._tell(f"{done} of {total}{left}", now)
+            self._tell(f"{_bar(done / total)} {done} of {total}{left}", now)
 
     def _tell(self, how_far: str, now: float) -> None:
         line = Markdown(f"{self._what}: {how_far}")
@@ -107,3 +112,8 @@ class Ticker:
             self._line = DisplayHandle()
             self._line.display(line)
         self._told = now
+
+
+def _bar(share: float) -> str:
+    full = round(share * BAR_CELLS)
+    return "▰" * full + "▱" * (BAR_CELLS - full)

@@ -7,10 +7,11 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.statistics.complete_cases import align, complete_cases, is_constant
+from dtimuscle.statistics.complete_cases import align, as_floats, is_constant
 from dtimuscle.statistics.estimates import Estimate, Interval, interval_or_none
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.multiplicity import holm
@@ -119,14 +120,17 @@ def correlate_with_grade(
         If the method is unknown, or is Kendall's with covariates.
     """
     _check_method(method, is_adjusted=covariates is not None)
-    complete, outcome, _ = complete_cases(values.to_frame(name), grade)
-    others = pd.DataFrame(index=complete.index)
+    x, y = as_floats(align(values, grade)), as_floats(grade)
+    n_graded = int(np.isfinite(y).sum())
+    is_used = np.isfinite(x) & np.isfinite(y)
+    others = pd.DataFrame()
     issues: tuple[Issue, ...] = ()
     if covariates is not None:
-        others, issues = _known(align(covariates, grade).loc[complete.index], name)
-    complete, outcome = complete.loc[others.index], outcome.loc[others.index]
-    x, y = complete[name].to_numpy(), outcome.to_numpy(dtype=float)
-    n_missing = int(grade.notna().sum()) - x.size
+        # By place, not by name: names need not be unique.
+        others, is_known, issues = _known(align(covariates, grade)[is_used], name)
+        is_used[is_used] = is_known
+    x, y = x[is_used], y[is_used]
+    n_missing = n_graded - x.size
     nothing = Interval(math.nan, math.nan, level)
     undefined = Correlation(name, method, math.nan, nothing, math.nan, x.size, n_missing)
     if obstacle := _obstacle(x, y):
@@ -196,14 +200,14 @@ def _chosen(table: pd.DataFrame, names: Sequence[str] | None) -> tuple[pd.DataFr
     if names is None:
         return None, ()
     absent = tuple(
-        Issue(Severity.WARNING, "correlation", f"not adjusted for {name}, which the table of participants lacks.")
+        Issue(Severity.NOTE, "correlation", f"not adjusted for {name}, which the table of participants lacks.")
         for name in names
         if name not in table.columns
     )
     return table[[name for name in dict.fromkeys(names) if name in table.columns]], absent
 
 
-def _known(covariates: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[Issue, ...]]:
+def _known(covariates: pd.DataFrame, where: str) -> tuple[pd.DataFrame, NDArray[np.bool_], tuple[Issue, ...]]:
     """Keep the participants in whom all covariates are known, of those covariates that are known in anybody."""
     known = {str(name): known_values(column) for name, column in covariates.items()}
     issues = tuple(
@@ -213,7 +217,7 @@ def _known(covariates: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[Is
     )
     used = [name for name, is_known in known.items() if is_known.any()]
     complete = np.all([known[name] for name in used], axis=0) if used else np.ones(len(covariates), dtype=bool)
-    return covariates.loc[complete, used], issues
+    return covariates.loc[complete, used], complete, issues
 
 
 def _obstacle(x: np.ndarray, y: np.ndarray) -> str:

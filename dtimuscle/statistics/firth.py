@@ -1,6 +1,7 @@
 """Firth's penalised logistic regression: estimates with less bias, which exist under separation too."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,15 @@ from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.log_odds import QUICK_ITERATIONS, LogOdds, Maximum, inverse
 from dtimuscle.statistics.profile import likelihood_ratio, profile_interval
 from dtimuscle.statistics.separation import is_overlap_proved
-from dtimuscle.statistics.terms import ModelData, Term, exp_interval, model_data, odds_ratio_of, step_of
+from dtimuscle.statistics.terms import (
+    ModelData,
+    Term,
+    exp_interval,
+    long_step_issue,
+    model_data,
+    odds_ratio_of,
+    step_of,
+)
 
 
 @dataclass(frozen=True)
@@ -177,7 +186,7 @@ def firth_of(data: ModelData, *, level: float = 0.95, profile: bool = True) -> F
         p=float(chdtrc(n_terms, chi2)) if n_terms else math.nan,
         probabilities=pd.Series(expit(data.design @ maximum.terms), index=data.index, name=data.title),
         level=level,
-        issues=data.issues + _open_ends(coefficients, place, profile=profile),
+        issues=(*data.issues, *_open_ends(coefficients, place, profile=profile), *_long_steps(coefficients)),
     )
 
 
@@ -236,6 +245,12 @@ def _open_ends(
         for i, coefficient in enumerate(coefficients)
         if profile and i in place and not coefficient.profile_per_sd.is_defined
     )
+
+
+def _long_steps(coefficients: tuple[FirthCoefficient, ...]) -> Iterator[Issue]:
+    for c in coefficients:
+        ends = (c.profile.low, c.profile_per_sd.low), (c.profile.high, c.profile_per_sd.high)
+        yield from long_step_issue(c.name, (c.odds_ratio, c.odds_ratio_per_sd), *ends)
 
 
 def _undefined(term: Term, sd: float, level: float) -> FirthCoefficient:

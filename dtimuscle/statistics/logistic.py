@@ -28,6 +28,7 @@ from dtimuscle.statistics.terms import (
     ModelData,
     exp_interval,
     independent_columns,
+    long_step_issue,
     model_data,
     odds_ratio_of,
     step_of,
@@ -552,7 +553,7 @@ def _fit(data: ModelData, *, level: float, profile: bool) -> LogisticFit:
         *_few_events(fit, data.title),
     ]
     for term in terms:
-        issues += [*_loose(term), *inflation_issue(term.name, term.vif)]
+        issues += [*_loose(term), *inflation_issue(term.name, term.vif), *_long_step(term)]
     return replace(fit, issues=tuple(issues))
 
 
@@ -695,6 +696,12 @@ def _few_events(fit: LogisticFit, where: str) -> list[Issue]:
         f"at least {EVENTS_PER_FEATURE} each are needed for stable estimates."
     )
     return [Issue(Severity.WARNING, where, what, "Use fewer features, chosen beforehand.")]
+
+
+def _long_step(term: Coefficient) -> tuple[Issue, ...]:
+    bounds = [(term.interval, term.interval_per_sd), (term.profile, term.profile_per_sd)]
+    ends = [pair for one, per_sd in bounds for pair in ((one.low, per_sd.low), (one.high, per_sd.high))]
+    return long_step_issue(term.name, (term.odds_ratio, term.odds_ratio_per_sd), *ends)
 
 
 def _loose(term: Coefficient) -> list[Issue]:

@@ -1,7 +1,7 @@
 """Proportional-odds regression of the ordinal Lovett grade, with the check of its assumption."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from dtimuscle.statistics.terms import (
     exp_interval,
     independent_columns,
     left_out_issue,
+    long_step_issue,
     odds_ratio_of,
     standardise,
     step_of,
@@ -85,6 +86,8 @@ class OrdinalTerm:
         Standard deviation of the feature (n - 1), in its unit.
     odds_ratio_per_sd : float
         Odds ratio for a difference of one `sd`.
+    profile_per_sd : Interval
+        Profile-likelihood interval of `odds_ratio_per_sd`.
     """
 
     name: str
@@ -100,17 +103,12 @@ class OrdinalTerm:
     profile: Interval
     sd: float
     odds_ratio_per_sd: float
+    profile_per_sd: Interval
 
     @property
     def interval(self) -> Interval:
         """The profile-likelihood interval, which small samples prefer."""
         return self.profile
-
-    @property
-    def profile_per_sd(self) -> Interval:
-        """Profile-likelihood interval of `odds_ratio_per_sd`."""
-        steps = self.sd / self.step
-        return Interval(_power(self.profile.low, steps), _power(self.profile.high, steps), self.profile.level)
 
 
 @dataclass(frozen=True)
@@ -518,6 +516,7 @@ def _fitted(data: _Data, issues: list[Issue]) -> OrdinalFit:
         _term(data, best, x, place=place, sd=float(scale[place]), name=data.names[i]) for place, i in enumerate(kept)
     ]
     by_name = {term.name: term for term in found}
+    issues += _without_interval(found)
     cuts, brant = _check_assumption(data, kept, x, scale, issues)
     n_terms = n_cuts + len(kept)
     return OrdinalFit(
@@ -555,7 +554,8 @@ def _term(data: _Data, best: _Maximum, x: Floats, *, place: int, sd: float, name
     ratio = loss(0.0)
     ratio = max(ratio, 0.0) if math.isfinite(ratio) else math.nan
     quantile = float(stats.norm.ppf((1 + data.level) / 2))
-    ends = [_end(loss, per_sd, direction * quantile * se, quantile**2) for direction in (-1, 1)]
+    low, high = (_end(loss, per_sd, direction * quantile * se, quantile**2) for direction in (-1, 1))
+    bounds = Interval(low, high, data.level)
     return OrdinalTerm(
         name=name,
         estimate=per_sd / sd,
@@ -567,10 +567,22 @@ def _term(data: _Data, best: _Maximum, x: Floats, *, place: int, sd: float, name
         step=step,
         odds_ratio=odds_ratio_of(per_sd * step / sd),
         wald=_wald(per_sd, se, quantile, step / sd, data.level),
-        profile=Interval(odds_ratio_of(ends[0] * step / sd), odds_ratio_of(ends[1] * step / sd), data.level),
+        profile=exp_interval(bounds, step / sd),
         sd=sd,
         odds_ratio_per_sd=odds_ratio_of(per_sd),
+        profile_per_sd=exp_interval(bounds),
     )
+
+
+def _without_interval(terms: list[OrdinalTerm]) -> Iterator[Issue]:
+    for term in terms:
+        per_sd = term.profile_per_sd
+        if not per_sd.is_defined:
+            what = "an end of its profile interval was not found; the interval is not given."
+            yield Issue(Severity.WARNING, term.name, what, "Use fewer features.")
+        ends = (term.profile.low, per_sd.low), (term.profile.high, per_sd.high)
+        wald = ((end, term.odds_ratio_per_sd) for end in (term.wald.low, term.wald.high))
+        yield from long_step_issue(term.name, (term.odds_ratio, term.odds_ratio_per_sd), *ends, *wald)
 
 
 def _end(loss: Callable[[float], float], estimate: float, reach: float, limit: float) -> float:
@@ -588,10 +600,6 @@ def _end(loss: Callable[[float], float], estimate: float, reach: float, limit: f
 
 def _wald(estimate: float, se: float, quantile: float, step: float, level: float) -> Interval:
     return exp_interval(Interval(estimate - quantile * se, estimate + quantile * se, level), step)
-
-
-def _power(base: float, exponent: float) -> float:
-    return base**exponent if 0 < base < math.inf else math.nan
 
 
 def _thresholds(data: _Data, best: _Maximum, centre: Floats, scale: Floats) -> tuple[Threshold, ...]:
@@ -750,7 +758,7 @@ def _left_out(names: list[str], kept: list[int]) -> list[Issue]:
 def _undefined(name: str, level: float) -> OrdinalTerm:
     nan = math.nan
     nowhere = Interval(nan, nan, level)
-    return OrdinalTerm(name, nan, nan, nan, nan, nan, nan, step_of(name), nan, nowhere, nowhere, nan, nan)
+    return OrdinalTerm(name, nan, nan, nan, nan, nan, nan, step_of(name), nan, nowhere, nowhere, nan, nan, nowhere)
 
 
 def _without_model(data: _Data, *, is_separated: bool, issues: tuple[Issue, ...]) -> OrdinalFit:

@@ -16,6 +16,9 @@ TOLERANCE = 1e-11
 # Log likelihoods that differ by less belong to one maximum.
 SAME_HEIGHT = 1e-6
 
+# A start far from zero, in log odds per SD.
+FAR = 30.0
+
 
 def likelihood_ratio(model: LogOdds, maximum: Maximum, index: int, *, is_rugged: bool = False) -> float:
     """Return how much deviance a term takes away: 2 (ℓ - ℓ without it).
@@ -88,12 +91,13 @@ def _end(model: LogOdds, maximum: Maximum, index: int, level: float, side: int, 
         return math.nan
     # With thousands of participants the log likelihood itself has fewer digits.
     tolerance = max(TOLERANCE, 8 * float(np.finfo(float).eps) * abs(maximum.point.value))
+    narrowest = 4 * float(np.finfo(float).eps)
     inside, outside = 0.0, math.inf
     for _ in range(MAX_ITERATIONS):
         held = model.maximise(start=terms + (best + side * distance - terms[index]) * along, fixed=[index])
         if held.is_reached:
             root = math.sqrt(max(2 * (maximum.point.value - held.point.value), 0.0))
-            if abs(root - target) <= tolerance:
+            if abs(root - target) <= tolerance or outside - inside <= narrowest * distance:
                 higher = _higher(model, held, index, is_rugged=is_rugged)
                 if higher is None:
                     return float(best + side * distance)
@@ -104,26 +108,30 @@ def _end(model: LogOdds, maximum: Maximum, index: int, level: float, side: int, 
         else:  # so far out that the likelihood has no digits left
             root, slope = math.inf, math.nan
         inside, outside = (distance, outside) if root < target else (inside, distance)
-        if outside - inside <= 4 * np.finfo(float).eps * distance:
+        if not held.is_reached and outside - inside <= narrowest * distance:
             return float(best + side * distance)
         distance = _next(distance, (target - root) / slope if slope > 0 else math.nan, inside, outside)
     return math.nan
 
 
 def _higher(model: LogOdds, held: Maximum, index: int, *, is_rugged: bool) -> Maximum | None:
-    """Look for a better maximum with this term held, from elsewhere and from where the other terms turn round."""
+    """Look for a better maximum with this term held, from zero and with each other term turned, zero or far out."""
     if not model.is_penalised:
         return None
-    origin = np.zeros(held.terms.size)
-    origin[index] = held.terms[index]
+    origin = _with(np.zeros(held.terms.size), index, held.terms[index])
     starts: list[Floats] = [origin]
-    for other in np.delete(np.arange(held.terms.size), index) if is_rugged else ():
-        turned = held.terms.copy()
-        turned[other] *= -1
-        starts.append(turned)
+    for other in np.delete(np.arange(held.terms.size), index).tolist() if is_rugged else ():
+        starts += [_with(held.terms, other, value) for value in (-held.terms[other], 0.0)]
+        starts += [_with(origin, other, value) for value in (-FAR, FAR)]
     found = [maximum for maximum in (model.maximise(start=s, fixed=[index]) for s in starts) if maximum.is_reached]
     best = max(found, key=lambda maximum: maximum.point.value, default=held)
     return best if best.point.value > held.point.value + SAME_HEIGHT else None
+
+
+def _with(terms: Floats, index: int, value: float) -> Floats:
+    changed = terms.copy()
+    changed[index] = value
+    return changed
 
 
 def _next(distance: float, step: float, inside: float, outside: float) -> float:

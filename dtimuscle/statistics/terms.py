@@ -267,6 +267,22 @@ def left_out_issue(name: str, levels: int | None = None) -> Issue:
     return Issue(Severity.WARNING, name, what, "Leave one of them out.")
 
 
+def long_step_issue(name: str, *ratios: tuple[float, float]) -> tuple[Issue, ...]:
+    """Say that an odds ratio is missing because its step is far longer than the feature varies, where it is.
+
+    Parameters
+    ----------
+    name : str
+        Feature.
+    *ratios : tuple of (float, float)
+        An odds ratio, or an end of its interval, per step and per standard deviation.
+    """
+    if not any(math.isnan(per_step) and not math.isnan(per_sd) for per_step, per_sd in ratios):
+        return ()
+    what = f"it varies so little that an odds ratio for a step of {step_of(name):g} is no finite number."
+    return (Issue(Severity.NOTE, name, what, "Read the one per SD, or give the values in a smaller unit."),)
+
+
 def odds_ratio_of(log_odds: float, factor: float = 1.0) -> float:
     """Return exp(log odds × factor); NaN where that is no finite number.
 

@@ -64,15 +64,19 @@ def test_a_quick_calculation_shows_nothing(lines, clock):
     assert lines.shown == []
 
 
-def test_a_long_one_shows_a_line_after_two_seconds_and_leaves_a_record(lines, clock):
+def bar(full: int) -> str:
+    return "▰" * full + "▱" * (20 - full)
+
+
+def test_a_long_one_shows_a_bar_after_two_seconds_and_leaves_a_record(lines, clock):
     tell(Ticker("Bootstrap", clock=clock), clock, total=10, step=0.5)
     assert lines.shown == [
-        (1, "display", "Bootstrap: 4 of 10, about 3 s left"),
-        (1, "update", "Bootstrap: 5 of 10, about 2 s left"),
-        (1, "update", "Bootstrap: 6 of 10, about 2 s left"),
-        (1, "update", "Bootstrap: 7 of 10, about 2 s left"),
-        (1, "update", "Bootstrap: 8 of 10, about 1 s left"),
-        (1, "update", "Bootstrap: 9 of 10, about 0 s left"),
+        (1, "display", f"Bootstrap: {bar(8)} 4 of 10, about 3 s left"),
+        (1, "update", f"Bootstrap: {bar(10)} 5 of 10, about 2 s left"),
+        (1, "update", f"Bootstrap: {bar(12)} 6 of 10, about 2 s left"),
+        (1, "update", f"Bootstrap: {bar(14)} 7 of 10, about 2 s left"),
+        (1, "update", f"Bootstrap: {bar(16)} 8 of 10, about 1 s left"),
+        (1, "update", f"Bootstrap: {bar(18)} 9 of 10, about 0 s left"),
         (1, "update", "Bootstrap: 10 computed in 5 s"),
     ]
 
@@ -81,7 +85,7 @@ def test_time_counts_from_the_beginning_not_from_the_first_word(lines, clock):
     ticker = Ticker("Bootstrap", clock=clock)
     clock.now += 3
     ticker(1, 4)
-    assert lines.texts == ["Bootstrap: 1 of 4, about 9 s left"]
+    assert lines.texts == [f"Bootstrap: {bar(5)} 1 of 4, about 9 s left"]
 
 
 def test_the_line_changes_at_most_five_times_a_second(lines, clock):
@@ -101,19 +105,21 @@ def test_a_calculation_that_has_done_nothing_yet_says_so_without_a_guess(lines, 
     ticker = Ticker("Bootstrap", clock=clock)
     clock.now += 2.5
     ticker(0, 20)
-    assert lines.texts == ["Bootstrap: 0 of 20"]
+    assert lines.texts == [f"Bootstrap: {bar(0)} 0 of 20"]
 
 
-def test_another_round_counts_anew_on_a_line_of_its_own(lines, clock):
+def test_another_round_counts_from_its_first_call_on_a_line_of_its_own(lines, clock):
     ticker = Ticker("Cross-validation", clock=clock)
     tell(ticker, clock, total=3, step=1.0)
     tell(ticker, clock, total=100, step=0.01)  # as quick as nothing
-    tell(ticker, clock, total=3, step=1.0)
-    record = "Cross-validation: 3 computed in 3 s"
+    clock.now += 60  # other cells
+    tell(ticker, clock, total=4, step=1.0)
     assert [(number, text) for number, _, text in lines.shown] == [
-        (1, "Cross-validation: 2 of 3, about 1 s left"), (1, record),
-        (2, "Cross-validation: 2 of 3, about 1 s left"), (2, record),
-    ]  # fmt: skip
+        (1, f"Cross-validation: {bar(13)} 2 of 3, about 1 s left"),
+        (1, "Cross-validation: 3 computed in 3 s"),
+        (2, f"Cross-validation: {bar(15)} 3 of 4, about 1 s left"),
+        (2, "Cross-validation: 4 computed in 3 s"),
+    ]
 
 
 def test_an_empty_calculation_is_over_at_once(lines, clock):

@@ -183,3 +183,12 @@ def test_values_that_are_no_probabilities_are_refused():
 def test_at_least_two_groups_are_needed():
     with pytest.raises(StatisticsError, match=r"1 group\(s\) asked for"):
         check([0.2, 0.7], [True, False], n_groups=1)
+
+
+def test_a_quantile_that_falls_on_a_participant_up_to_rounding_is_no_limit_of_its_own():
+    # 0.6 × 5 is a little above 3, which R's quantile() does not see.
+    found = hosmer_lemeshow(
+        pd.Series([0.03] * 4 + [0.98] * 2), pd.Series([False] * 4 + [True] * 2), name="model", n_groups=5
+    )
+    # R: levels(cut(p, unique(quantile(p, seq(0, 1, 1 / 5))), include.lowest = TRUE)) is "[0.03,0.98]"
+    assert [group.n for group in found.groups] == [6]

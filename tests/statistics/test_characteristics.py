@@ -118,3 +118,8 @@ def test_free_text_describes_nobody():
 def test_an_empty_column_of_numbers_keeps_its_row():
     (row,) = describe([np.nan] * 15)
     assert (row.poor.n, row.poor.n_missing, row.test) == (0, 6, "")
+
+
+def test_numbers_that_are_kept_as_objects_are_continuous():
+    values = [*range(5), None, *range(10, 18), 99]
+    assert describe(pd.Series(values, dtype=object)) == describe(values)

@@ -44,3 +44,10 @@ def test_a_large_factor_is_reported_and_rows_with_gaps_are_left_out():
 def test_fewer_rows_than_features_determine_everything():
     assert all(np.isnan(item.vif) for item in variance_inflation(table(n=3)))
     assert all(np.isnan(item.vif) for item in variance_inflation(table(n=1)))
+
+
+def test_factors_do_not_depend_on_units_however_large():
+    features = table()
+    scaled = features * [1e300, 1e-280, 1]
+    found = [item.vif for item in variance_inflation(scaled)]
+    np.testing.assert_allclose(found, [item.vif for item in variance_inflation(features)], rtol=1e-12)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from dtimuscle.errors import StatisticsError
-from dtimuscle.statistics.complete_cases import align, complete_cases, is_constant
+from dtimuscle.statistics.complete_cases import align, complete_cases, is_constant, is_numeric
 
 
 def test_values_are_matched_to_outcomes_by_participant():
@@ -33,3 +33,15 @@ def test_values_that_differ_by_rounding_are_constant(values):
 @pytest.mark.parametrize("values", [[1.0, 1.001], [1e-3, 1.0001e-3], [0.0, 1e-20]])
 def test_values_that_vary_are_not_constant(values):
     assert not is_constant(np.array(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1, 2.5, None], True), ([np.int8(1), pd.NA], True), ([True, False], False), ([1, "2"], False), (["a"], False)],
+)
+def test_numbers_are_recognised_among_objects(values, expected):
+    assert is_numeric(pd.Series(values, dtype=object)) is expected
+
+
+def test_values_whose_differences_are_too_small_to_divide_by_are_constant():
+    assert is_constant(np.array([0.0, 1e-310]))

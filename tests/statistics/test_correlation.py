@@ -200,3 +200,22 @@ def test_a_large_sample_is_no_trouble():
     kendall = correlate_with_grade(values, grade, name="gracilis.md", method="Kendall")
     assert kendall.interval.low < kendall.r < kendall.interval.high
     assert kendall.interval.high - kendall.interval.low < 0.03
+
+
+def test_large_values_that_differ_little_keep_the_digits_in_which_they_differ():
+    values = np.round(np.random.default_rng(3).normal(size=60) * 2**20) / 2**20
+    grade = pd.Series(np.tile([0, 1, 3, 4, 5], 12), dtype="Int64")
+    assert correlate(values + 2**30, grade).r == pytest.approx(correlate(values, grade).r, rel=1e-13)
+
+
+def test_numbers_that_are_kept_as_objects_are_adjusted_for_as_numbers(patients):
+    _, _, covariates = patients
+    assert adjusted(patients, covariates.astype({"age": object})) == adjusted(patients, covariates)
+
+
+def test_names_that_stand_twice_do_not_mix_participants_up(patients):
+    values, grade, covariates = patients
+    twice = pd.Index(["a", "b"] * 30)
+    renamed = values.set_axis(twice), grade.set_axis(twice), covariates.set_axis(twice)
+    for chosen, chosen_renamed in ((None, None), (covariates, renamed[2])):
+        assert adjusted(renamed, chosen_renamed) == adjusted(patients, chosen)

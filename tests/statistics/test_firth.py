@@ -91,3 +91,12 @@ def test_what_adds_nothing_is_left_out_and_intervals_can_be_skipped():
     assert math.isnan(fit.coefficients[0].p)
     assert not fit.coefficients[0].profile.is_defined
     assert [issue.where for issue in fit.issues] == ["twice"]
+
+
+def test_a_feature_whose_odds_ratio_per_step_is_no_number_says_so():
+    rng = np.random.default_rng(0)
+    poor = pd.Series(rng.random(60) < 0.5)
+    found = fit_firth(pd.DataFrame({"volume": 1e-5 * (rng.normal(size=60) + poor)}), poor)
+    assert math.isnan(found.coefficients[0].odds_ratio)
+    assert found.coefficients[0].profile_per_sd.is_defined
+    assert ["a step of 1 is no finite number" in issue.what for issue in found.issues] == [True]

@@ -104,9 +104,9 @@ def test_groups_that_hardly_overlap_are_fitted_and_reported():
 
 def test_a_constant_feature_is_left_out():
     features = cohort({"a": 0.8, "b": 0.0})
-    features.values["b"] = 1.7e-3
-    fit = fit_logistic(features.values, features.poor)
-    alone = fit_logistic(features.values[["a"]], features.poor)
+    values = (1e3 * features.values).assign(b=1.7)
+    fit = fit_logistic(values, features.poor)
+    alone = fit_logistic(values[["a"]], features.poor)
     for quantity in ("estimate", "se", "p", "p_lr", "odds_ratio_per_sd"):
         assert getattr(fit.coefficients[0], quantity) == pytest.approx(
             getattr(alone.coefficients[0], quantity), rel=1e-9
@@ -143,8 +143,9 @@ def test_one_group_without_complete_participants_has_no_model():
 
 def test_few_participants_for_each_feature_are_reported():
     features = cohort(dict.fromkeys("abcd", 0.2))
-    assert fit_logistic(features.values[["a", "b", "c"]], features.poor).issues == ()
-    (issue,) = fit_logistic(features.values, features.poor).issues
+    values = 1e3 * features.values
+    assert fit_logistic(values[["a", "b", "c"]], features.poor).issues == ()
+    (issue,) = fit_logistic(values, features.poor).issues
     assert "31 participants in the smaller group for 4 feature(s), 7.8 each" in issue.what
 
 
@@ -360,3 +361,15 @@ def test_a_separated_model_is_given_by_firth():
     assert model.multivariable.separation == "complete"
     assert all(math.isnan(c.odds_ratio) for c in model.multivariable.coefficients)
     assert all(c.profile_per_sd.is_defined for c in model.firth.coefficients)
+
+
+def test_a_feature_whose_odds_ratio_per_step_is_no_number_says_so():
+    rng = np.random.default_rng(0)
+    poor = pd.Series(rng.random(60) < 0.5)
+    found = fit_logistic(pd.DataFrame({"volume": 1e-5 * (rng.normal(size=60) + poor)}), poor)
+    (term,) = found.coefficients
+    assert math.isnan(term.odds_ratio)
+    assert term.profile_per_sd.low < term.odds_ratio_per_sd < term.profile_per_sd.high
+    assert [issue.what for issue in found.issues] == [
+        "it varies so little that an odds ratio for a step of 1 is no finite number."
+    ]

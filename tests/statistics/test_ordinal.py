@@ -185,3 +185,12 @@ def test_grades_between_grades_are_refused():
     features, grade = patients({"a": 0.5})
     with pytest.raises(StatisticsError, match="whole numbers"):
         fit_ordinal(features, grade.astype(float) + 0.5)
+
+
+def test_a_feature_whose_odds_ratio_per_step_is_no_number_keeps_the_one_per_sd():
+    features, grade = patients({"a": 1.0}, scale=1e-5)
+    (term,) = (found := fit_ordinal(features, grade)).terms
+    (usual,) = fit_ordinal(features * 1e5, grade).terms
+    assert math.isnan(term.odds_ratio)
+    assert term.profile_per_sd.low == pytest.approx(usual.profile_per_sd.low, rel=1e-9)
+    assert ["a step of 1 is no finite number" in issue.what for issue in found.issues] == [True]

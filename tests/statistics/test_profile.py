@@ -71,3 +71,21 @@ def test_groups_that_hardly_overlap_have_a_wide_interval():
     found = profile_interval(likelihood, maximum, 1)
     assert 0 < found.low < maximum.terms[1] < found.high < np.inf
     assert deviance_at(likelihood, maximum, 1, found.low) == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-8)
+
+
+def test_no_other_start_finds_a_higher_likelihood_at_an_end_of_separated_groups():
+    rng = np.random.default_rng([2, 10])
+    n, k = int(rng.integers(8, 41)), int(rng.integers(1, 5))
+    columns = rng.normal(size=(n, k))
+    columns = (columns - columns.mean(axis=0)) / columns.std(axis=0, ddof=1)
+    likelihood = LogOdds(
+        np.column_stack([np.ones(n), columns]), columns[:, 0] > rng.normal(scale=0.5), is_penalised=True
+    )
+    maximum = likelihood.maximise()
+    end = profile_interval(likelihood, maximum, 3, is_rugged=True).low
+    fallen = []
+    for start in rng.normal(size=(60, k + 1)) * 10 ** rng.uniform(-1, 1.7, size=(60, 1)):
+        start[3] = end
+        held = likelihood.maximise(start=start, fixed=[3])
+        fallen.append(2 * (maximum.point.value - held.point.value) if held.is_reached else np.inf)
+    assert min(fallen) == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-8)

@@ -72,3 +72,11 @@ def test_odds_ratios_beyond_all_numbers_are_undefined():
 
 def test_steps_are_those_of_the_parameter():
     assert [step_of(name) for name in ("gracilis.fa", "gracilis.md", "gracilis.rd", "age")] == [0.1, 1e-4, 1e-4, 1.0]
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-290])
+def test_numbers_of_any_size_are_standardised(size):
+    numbers = np.arange(12.0)
+    data = model_data(pd.DataFrame({"x": size * numbers}), POOR)
+    np.testing.assert_allclose(data.standardised[:, 0], (numbers - 5.5) / numbers.std(ddof=1), rtol=1e-14)
+    assert data.sd[0] == pytest.approx(size * numbers.std(ddof=1), rel=1e-14)

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dtimuscle.statistics.two_samples import EXACT, NORMAL, brown_forsythe, mann_whitney, student_t, welch_t
+from dtimuscle.statistics.two_samples import (
+    EXACT,
+    NORMAL,
+    brown_forsythe,
+    mann_whitney,
+    mean_difference,
+    student_t,
+    welch_t,
+)
 
 RNG = np.random.default_rng(7)
 FIRST, SECOND = RNG.normal(size=12), RNG.normal(0.5, 2, size=9)
@@ -96,3 +104,11 @@ def test_brown_and_forsythe_is_levene_about_the_median():
 @pytest.mark.parametrize(("first", "second"), [([1], [2, 3, 4]), ([1, 1.1], [5, 7]), ([1, 1, 1], [2, 2, 2])])
 def test_spread_that_cannot_be_compared_has_no_test(first, second):
     assert math.isnan(brown_forsythe(np.array(first, dtype=float), np.array(second, dtype=float)).p)
+
+
+def test_large_values_that_differ_little_keep_the_digits_in_which_they_differ():
+    # Numbers with few binary digits, so that the large values are exact.
+    first, second = (np.round(values * 2**20) / 2**20 for values in (FIRST, SECOND))
+    found, expected = student_t(first + 2**30, second + 2**30), student_t(first, second)
+    assert found.t == pytest.approx(expected.t, rel=1e-13)
+    assert mean_difference(first + 2**30, second + 2**30) == pytest.approx(first.mean() - second.mean(), rel=1e-13)
