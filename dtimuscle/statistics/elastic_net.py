@@ -1,8 +1,8 @@
 """Logistic models with a ridge or elastic-net penalty, many training sets at once.
 
-Nested cross-validation needs some 36,000 fits (100 training sets, each divided again, 60 penalties). At 4 to 9 ms
-each in scikit-learn 1.9 they take minutes; here all training sets step together as columns of one matrix product.
-The tests hold the result against scikit-learn, R and the conditions of the optimum.
+Nested cross-validation needs some 36,000 fits (100 training sets, each divided again, 60 penalties), which take
+scikit-learn minutes (benchmarks/penalised.py); here all training sets step together as columns of one matrix
+product. The tests hold the result against scikit-learn, R and the conditions of the optimum.
 """
 
 from collections.abc import Callable, Sequence
