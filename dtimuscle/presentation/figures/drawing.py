@@ -55,10 +55,12 @@ def figure_exhibit(
     ----------
     figure : Figure
         Made within `drawing`.
-    name, title, summary, alt : str
+    name, title, summary : str
         As in `Exhibit`.
     data : DataFrame
         What is drawn, unrounded and in stored units.
+    alt : str
+        As in `Exhibit`.
     beside : sequence of Beside, default=()
         Published values beside the found ones.
     """
@@ -81,12 +83,26 @@ def quartiles(image: Numbers) -> dict[str, float]:
 
 
 def spread(n: int) -> Floats:
-    """Offsets within ± 1 that fill the width evenly whatever n is (golden-ratio sequence)."""
+    """Return offsets within ± 1 that fill the width evenly whatever their number is (golden-ratio sequence).
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    """
     return 2 * ((np.arange(n) * 0.6180339887498949 + 0.5) % 1) - 1
 
 
 def graded_values(features: FeatureFrame, feature: str = "") -> pd.DataFrame:
-    """One row per patient who has both the feature and a grade."""
+    """Return one row per patient who has both the feature and a grade.
+
+    Parameters
+    ----------
+    features : FeatureFrame
+        Features, grades and groups.
+    feature : str, default=""
+        Which one; empty for a table without rows.
+    """
     values = features.values[feature] if feature else pd.Series(dtype=float)
     known = values[values.notna() & features.grade.notna().reindex(values.index)]
     return pd.DataFrame(
