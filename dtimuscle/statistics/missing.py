@@ -172,7 +172,7 @@ def describe_missing(features: FeatureFrame, *, model: Sequence[str] = ()) -> Mi
     if unknown:
         raise StatisticsError(
             f"column '{unknown[0]}' of the prespecified model is neither a feature nor a covariate. "
-            f"Known: {', '.join(map(str, table.columns))}."
+            f"Choose model_features and roc_muscles from {', '.join(map(str, table.columns))}."
         )
     covariates = set(features.covariates.columns)
     columns = tuple(_count(str(name), table[name], groups, is_covariate=name in covariates) for name in table.columns)
