@@ -351,17 +351,16 @@ class Experiment:
 
 
 def experiments(seed: int) -> list[Experiment]:
-    """List all worlds and analyses; what is quick gets more cohorts."""
-    found = [Experiment(partial(groups, world=world), share=3) for world in WORLDS]
-    found += [Experiment(partial(curves, world=world)) for world in WORLDS]
+    """List all worlds and analyses; where tests of models lie near the bound, more cohorts decide."""
+    found = [Experiment(partial(analyse, world=world)) for analyse in (groups, curves) for world in WORLDS]
     found += [Experiment(partial(models, world=world), share=2 if world == "no effect" else 1) for world in WORLDS]
     for strength in (0.0, *STRENGTHS):
         truths = (
             true_correlations(seed, strength) if strength else dict.fromkeys(("Pearson", "Spearman", "Kendall"), 0.0)
         )
-        found.append(Experiment(partial(correlations, strength=strength, truths=truths), share=2))
+        found.append(Experiment(partial(correlations, strength=strength, truths=truths)))
     found += [Experiment(partial(ordinal, log_odds_ratio=value)) for value in (0.0, -0.8)]
-    return [*found, Experiment(predictions, share=2), Experiment(imputations)]
+    return [*found, Experiment(predictions), Experiment(imputations)]
 
 
 def run(analyse: Callable[[np.random.Generator], dict], stream: np.random.SeedSequence) -> dict:

@@ -58,6 +58,10 @@ STAMP = "#855c00"
 STAMP_HEIGHT = 18.0
 STAMP_SIZE = 7.5
 NOTHING = "–"
+
+# What is closer to zero, in the printed unit, is zero.
+ROUNDING_ERROR = 1e-12
+
 FONT_STACK = (
     "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', 'Nimbus Sans', Arial, "
     "system-ui, sans-serif"
@@ -214,11 +218,23 @@ def interval(bounds: Interval | None, digits: int, *, scale: float = 1.0) -> str
     Returns
     -------
     str
-        The interval; an en dash where there is none.
+        The interval; an en dash where there is none. Where an end that is not zero would be printed as zero, both
+        ends get one or two more decimals, so that its side of zero is seen; one that is closer still keeps its minus
+        ("−0.00").
     """
     if bounds is None or not bounds.is_defined:
         return NOTHING
-    return f"{fixed(bounds.low * scale, digits)} to {fixed(bounds.high * scale, digits)}"
+    ends = [bounds.low * scale, bounds.high * scale]
+    for decimals in (digits, digits + 1, digits + 2):
+        if not any(_looks_zero(end, decimals) for end in ends):
+            return " to ".join(fixed(end, decimals) for end in ends)
+    signs = ["−" if end < 0 and _looks_zero(end, digits) else "" for end in ends]
+    return " to ".join(sign + fixed(end, digits) for sign, end in zip(signs, ends, strict=True))
+
+
+def _looks_zero(value: float, digits: int) -> bool:
+    """Say whether a number that is not zero (up to rounding error) is printed as zero."""
+    return isfinite(value) and abs(value) > ROUNDING_ERROR and float(f"{value:.{digits}f}") == 0
 
 
 def mean_sd(mean: float | None, sd: float | None, digits: int, *, scale: float = 1.0) -> str:

@@ -152,8 +152,7 @@ def correlation_heatmap_figure(
         summary = (
             f"{matrix.method}'s {SYMBOLS[matrix.method]} of each pair of values, over the {n} patients who have both. "
             "Teal: they rise together; violet: one falls as the other rises; white: unrelated; blank: not estimable. "
-            "Values that rise together carry the same information: a model that holds both can tell little about "
-            "either, and their tests stand or fall together."
+            "The closer |r| is to 1, the less a common model can tell two values apart."
         )
         return figure_exhibit(
             figure, name, "How muscle values go with each other", summary, pairs, alt=_heatmap_alt(pairs, registry)

@@ -16,7 +16,8 @@ from dtimuscle.presentation.figures.drawing import (
     figure_exhibit,
     write_beside_row,
 )
-from dtimuscle.presentation.style import INK, MUTED, NARROW, drawing, feature_title, fixed, interval
+from dtimuscle.presentation.style import INK, MUTED, NARROW, drawing, feature_title
+from dtimuscle.presentation.tables.cells import ratio, ratio_interval
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.ordinal import OrdinalFit
 
@@ -78,7 +79,7 @@ def ordinal_figure(
         ax.set_title(f"n = {fit.n}; cuts: above / below", fontweight="normal", color=MUTED)
         joint = data[data["row"] == "all cuts"]
         listed = "; ".join(
-            f"{feature_title(feature, registry)} {fixed(value, 2)}"
+            f"{feature_title(feature, registry)} {ratio(value)}"
             for feature, value in zip(joint["feature"], joint["odds_ratio_per_sd"], strict=True)
         )
         alt = f"Odds ratios of a higher Lovett grade, n = {fit.n}: {listed or 'none could be estimated'}."
@@ -106,7 +107,8 @@ def _draw(ax: Axes, row: int, value: float, bounds: Interval, *, colour: str, is
     width, marker, size = (2.2, "s", 5.5) if is_joint else (0.8, "o", 3.0)
     ax.plot([bounds.low, bounds.high], [row, row], color=colour, linewidth=width, solid_capstyle="butt")
     ax.plot(value, row, marker, color=colour, markersize=size)
-    write_beside_row(ax, row, f"{fixed(value, 2)} ({interval(bounds, 2)})", colour=INK if is_joint else MUTED)
+    words = f"{ratio(value)} ({ratio_interval(bounds)})" if bounds.is_defined else ratio(value)
+    write_beside_row(ax, row, words, colour=INK if is_joint else MUTED)
 
 
 def _bounds(data: pd.DataFrame) -> np.ndarray:

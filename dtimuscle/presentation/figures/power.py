@@ -82,7 +82,7 @@ def power_figure(study: StudyPower, *, marks: Sequence[Mark] = (), name: str = "
         summary = (
             f"The probability that {study.n_poor} + {study.n_good} patients show an effect, by its true size. The full "
             f"curve is a single test with α = {study.alpha:g}{corrected}. Dots mark the smallest effects with the "
-            f"wanted powers; left of them a study of this size mostly misses what is there.{pointed}"
+            f"wanted powers; where a curve lies below 50% such an effect is missed more often than found.{pointed}"
         )
         return figure_exhibit(figure, name, "What this study can show", summary, _data(study), alt=alt)
 

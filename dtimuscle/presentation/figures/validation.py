@@ -212,7 +212,7 @@ def _dumbbell(ax: Axes, row: int, model: ModelValidation, colour: str) -> None:
 
 def _steps(model: ModelValidation) -> str:
     parts = (model.apparent.auc, model.corrected.auc, model.cross_validated.auc)
-    return " → ".join(fixed(part, 2) for part in parts) if isfinite(parts[0]) else NO_ESTIMATE
+    return " → ".join(fixed(part, 3) for part in parts) if isfinite(parts[0]) else NO_ESTIMATE
 
 
 def _mark_legend(figure: Figure) -> None:
@@ -344,8 +344,8 @@ def _decision_data(curves: Sequence[DecisionCurve]) -> pd.DataFrame:
 def _how_to_read_decision(curves: Sequence[DecisionCurve], registry: MuscleRegistry) -> str:
     words = [
         "True positives for each patient, less false positives weighed by the odds of the threshold (Vickers & "
-        "Elkin): one acts on those whose probability is at least the threshold. A model is worth using where its line "
-        "lies above both acting in everybody and acting in nobody.",
+        "Elkin): one acts on those whose probability is at least the threshold. In these patients a model gains "
+        "where its line lies above both acting in everybody and acting in nobody; small gaps may be chance.",
         *(f"{feature_title(c.name, registry)}: {_useful_range(c)}." for c in curves if not c.is_apparent),
     ]
     if any(curve.is_apparent for curve in curves):

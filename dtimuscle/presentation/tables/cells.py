@@ -1,7 +1,7 @@
 """What the cells and columns of several tables share."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import Protocol
 
 from dtimuscle.presentation.grid import Column
@@ -19,6 +19,9 @@ class HasInterval(Protocol):
 
 
 NO_ESTIMATE = "not estimable"
+
+# Odds ratios beyond these are printed as such: more digits would say nothing.
+_SMALLEST, _LARGEST = 0.001, 1000
 
 
 def summary_cells(prefix: str, summary: GroupSummary) -> dict[str, float]:
@@ -123,6 +126,41 @@ def estimate_with_interval(value: float, bounds: Interval, digits: int, *, scale
     """
     printed = estimate_cell(value, digits)
     return f"{printed} ({interval(bounds, digits, scale=scale)})" if isfinite(value) and bounds.is_defined else printed
+
+
+def ratio(value: float) -> str:
+    """Print an odds ratio with the digits that its size allows.
+
+    Parameters
+    ----------
+    value : float
+        The odds ratio.
+
+    Returns
+    -------
+    str
+        Two decimals, more below 0.1 and none from 100 on; "< 0.001" and "> 1000" beyond; "not estimable" for NaN
+        and infinity.
+    """
+    if isnan(value) or value == float("inf"):
+        return NO_ESTIMATE
+    if value < _SMALLEST:
+        return f"< {_SMALLEST:g}"
+    if value > _LARGEST:
+        return f"> {_LARGEST:g}"
+    digits = 0 if value >= 99.5 else 2 if value >= 0.0995 else 3 if value >= 0.00995 else 4
+    return fixed(value, digits)
+
+
+def ratio_interval(bounds: Interval) -> str:
+    """Print an interval of an odds ratio.
+
+    Parameters
+    ----------
+    bounds : Interval
+        Its ends; where one is not known, the interval is not estimable.
+    """
+    return f"{ratio(bounds.low)} to {ratio(bounds.high)}" if bounds.is_defined else NO_ESTIMATE
 
 
 def published_column(published: Mapping[str, str]) -> list[Column]:

@@ -28,7 +28,7 @@ _MEANING = {
     "Spearman": "Spearman's ρ uses only the order of grades and values",
     "Kendall": (
         "Kendall's τ-b says how much more often two patients stand in the same order by grade and by value than in the "
-        "opposite one; it is smaller than ρ for the same data"
+        "opposite one; it is usually nearer to 0 than ρ"
     ),
 }
 _INTERVALS = {
@@ -212,7 +212,8 @@ def _adjusted_summary(adjusted: Sequence[Correlation]) -> str:
     words = f"Adjusted for {', '.join(used)}" if used else "Adjusted for nothing, since no covariate could be used"
     noted = "".join(f" {what[0].upper()}{what[1:]}" for what in left_out)
     return (
-        f"{words}: the correlation of what a linear regression on them leaves of the value and of the grade (of their "
-        "ranks, for Spearman's ρ). A coefficient that shrinks towards 0 was partly that of the covariates; one that "
-        f"stays is not explained by them, as far as they were measured. {n} patients in whom all is known.{noted}"
+        f"{words}: the correlation of what a linear regression on {'it' if len(used) == 1 else 'them'} leaves of the "
+        "value and of the grade (of their ranks, for Spearman's ρ). A coefficient that shrinks towards 0 went partly "
+        "with the covariates; one that grows was hidden by them; one that stays is not explained by a straight-line "
+        f"effect of those measured. {n} patients in whom all is known.{noted}"
     )

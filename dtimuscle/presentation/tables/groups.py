@@ -174,9 +174,9 @@ def group_effects_table(
     summary = (
         f"Median and quartiles of each group, and two sizes of the difference with their {level}. Hedges g is poor "
         "minus good in standard deviations, corrected for small samples, with the interval of the noncentral t "
-        "distribution: 0.2 is small, 0.8 large. AUC is the probability that of two patients drawn at random the one "
-        "with poor function has the lower value, with DeLong's interval: 0.5 is no difference, and below 0.5 poor "
-        "function goes with higher values. The intervals are not corrected for the number of muscles."
+        "distribution: 0.2 is small, 0.8 large. AUC is the probability that of two patients, one drawn from each "
+        "group, the one with poor function has the lower value, with DeLong's interval: 0.5 is no difference, and "
+        "below 0.5 poor function goes with higher values. The intervals are not corrected for the number of muscles."
     )
     if any(item.auc.method == EXACT_PAIRS for item in comparisons):
         summary += " Where the groups do not overlap, the AUC has an exact interval for independent pairs instead."

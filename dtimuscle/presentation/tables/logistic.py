@@ -1,7 +1,7 @@
 """Tables of logistic models."""
 
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isnan, nan
 
 import pandas as pd
 
@@ -20,14 +20,19 @@ from dtimuscle.presentation.style import (
     step_words,
     term_title,
 )
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, level_label, named_bounds, published_column
-from dtimuscle.statistics.estimates import Interval
+from dtimuscle.presentation.tables.cells import (
+    NO_ESTIMATE,
+    level_label,
+    named_bounds,
+    published_column,
+    ratio,
+    ratio_interval,
+)
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.firth import FirthCoefficient, FirthFit
 from dtimuscle.statistics.logistic import Coefficient, ColumnTest, EntryModel, LogisticFit, PrespecifiedModel
 
-# Odds ratios beyond these are printed as such: more digits would say nothing.
-_SMALLEST, _LARGEST = 0.0001, 99_999
+__all__ = ["model_fit_table", "multivariable_table", "ratio", "ratio_interval", "univariate_table"]
 
 
 def univariate_table(
@@ -35,6 +40,7 @@ def univariate_table(
     registry: MuscleRegistry,
     *,
     published: Mapping[str, str] | None = None,
+    covariates_enter: bool = False,
     name: str = "univariate",
 ) -> Exhibit:
     """List the logistic regressions with one feature or covariate each.
@@ -47,6 +53,8 @@ def univariate_table(
         Printed names of muscles.
     published : mapping of str to str, optional
         What is printed about a feature, by its name.
+    covariates_enter : bool, default=False
+        Whether covariates are candidates of the common model too; the summary says where they aren't.
     name : str, default="univariate"
         Identifier of the exhibit.
 
@@ -61,21 +69,27 @@ def univariate_table(
     level = level_label([c for fit in fits for c in fit.coefficients])
     columns = [
         Column("n", "Events / n"),
-        Column("odds_ratio", "Odds ratio"),
-        Column("profile", level),
-        Column("per_sd", "Odds ratio per SD"),
-        Column("p", "P (Wald)"),
-        Column("p_lr", "P (LR)"),
+        Column("coefficient", "Coefficient (SE)", spanner="Per step"),
+        Column("odds_ratio", "Odds ratio", spanner="Per step"),
+        Column("wald", f"{level}, Wald", spanner="Per step"),
+        Column("profile", f"{level}, profile", spanner="Per step"),
+        Column("per_sd", "Odds ratio", spanner="Per SD"),
+        Column("profile_per_sd", f"{level}, profile", spanner="Per SD"),
+        Column("p", "Wald", spanner="P"),
+        Column("p_lr", "LR", spanner="P"),
         *published_column(published),
     ]
     title = "Logistic regression, one feature at a time"
     summary = (
         "Each row is a model of its own, fitted by maximum likelihood. The odds ratio says by how much the odds of "
         "poor function change when the value rises by one step (named above its rows) or by one standard deviation, or "
-        f"for a level against the reference; below 1, higher values go with good function. The {level} is where a "
-        "likelihood-ratio test does not reject (profile likelihood); P after Wald and by the likelihood-ratio (LR) "
-        "test."
+        f"for a level against the reference; below 1, higher values go with good function. The profile {level} holds "
+        "what a likelihood-ratio test does not reject, Wald's is the coefficient ± its standard error (SE) times the "
+        "normal quantile; P after Wald and by the likelihood-ratio (LR) test. P values are not corrected for the "
+        "number of models."
     )
+    if not covariates_enter and any(_group(c) == _COVARIATES for fit in fits for c in fit.coefficients):
+        summary += " Covariates are no candidates of the common model."
     n_separated = sum(fit.is_separated for fit in fits)
     if n_separated:
         summary += (
@@ -126,19 +140,21 @@ def multivariable_table(
     rows = [_joint_row(fit, c, f, registry, published) for c, f in pairs]
     html = _joint_html(name, title, rows, level_label(fit.coefficients), published)
     data = pd.DataFrame([_data_row(fit, c, f) for c, f in pairs])
-    summary = f"{_how_chosen(model)} {_reading(fit, firth)}"
+    n_candidates = len(model.univariate) if isinstance(model, EntryModel) else 0
+    summary = f"{_how_chosen(model)} {_reading(fit, firth, n_candidates)}"
     return Exhibit(
         name, "table", title, summary, data, html=html, beside=_beside(fit.coefficients, published, registry)
     )
 
 
-def model_fit_table(models: Mapping[str, LogisticFit], *, name: str = "model_fit") -> Exhibit:
+def model_fit_table(models: Mapping[str, LogisticFit | EntryModel], *, name: str = "model_fit") -> Exhibit:
     """Say how well logistic models fit.
 
     Parameters
     ----------
-    models : mapping of str to LogisticFit
-        By name; those of `style.MODEL_TITLES` are printed in words.
+    models : mapping of str to LogisticFit or EntryModel
+        By name; those of `style.MODEL_TITLES` are printed in words. Of an EntryModel the joint model is shown, with
+        the number of candidates that were looked at; it is left out where none entered.
     name : str, default="model_fit"
         Identifier of the exhibit.
 
@@ -147,11 +163,16 @@ def model_fit_table(models: Mapping[str, LogisticFit], *, name: str = "model_fit
     Exhibit
         One row per model.
     """
+    candidates = {model: len(item.univariate) for model, item in models.items() if isinstance(item, EntryModel)}
+    joint = {model: item.multivariable if isinstance(item, EntryModel) else item for model, item in models.items()}
+    fits = {model: fit for model, fit in joint.items() if fit is not None}
+    shares = {model: _smaller_group(fit) / candidates.get(model, nan) for model, fit in fits.items()}
     rows = [
         {
             "model": MODEL_TITLES.get(model, model),
             "n": f"{fit.n_events} / {fit.n}",
             "per_variable": fixed(fit.events_per_variable, 1),
+            "per_candidate": f"{fixed(shares[model], 1)} ({candidates[model]})" if model in candidates else NOTHING,
             "chi2": f"{fixed(fit.chi2, 2)} ({fit.df})",
             "p": p_value(fit.p),
             "deviance": f"{fixed(fit.deviance, 2)} / {fixed(fit.null_deviance, 2)}",
@@ -161,11 +182,12 @@ def model_fit_table(models: Mapping[str, LogisticFit], *, name: str = "model_fit
             "nagelkerke": fixed(fit.nagelkerke, 3),
             "separation": fit.separation,
         }
-        for model, fit in models.items()
+        for model, fit in fits.items()
     ]
     columns = [
         Column("n", "Events / n"),
-        Column("per_variable", "Events per variable"),
+        Column("per_variable", "variable", spanner="Events per"),
+        *([Column("per_candidate", "candidate (looked at)", spanner="Events per")] if candidates else []),
         Column("chi2", "LR χ² (df)"),
         Column("p", "P"),
         Column("deviance", "Deviance / null"),
@@ -179,16 +201,25 @@ def model_fit_table(models: Mapping[str, LogisticFit], *, name: str = "model_fit
         [
             {"model": model, "n": fit.n, "n_events": fit.n_events, "n_missing": fit.n_missing, "df": fit.df}
             | {key: getattr(fit, key) for key in _FIT_KEYS}
-            for model, fit in models.items()
+            | {"n_candidates": candidates.get(model, nan), "events_per_candidate": shares[model]}
+            for model, fit in fits.items()
         ]
     )
     title = "Fit of the logistic models"
     summary = (
         "LR χ² tests a whole model against none of its features; AIC compares models of the same patients, the smaller "
         "the better. All three R² are measured in the patients that the model was fitted to, and so are too high for "
-        "others. Events per variable count the smaller group for each estimated term: below 10, expect a model that "
-        "fits this sample better than the next."
+        "others. Events per variable count the smaller group for each estimated term: below about 10 overfitting is "
+        "likely; 10 is no guarantee."
     )
+    for model, number in candidates.items():
+        if model in fits:
+            summary += (
+                f" {MODEL_TITLES.get(model, model)}: counting all {number} candidates that were looked at, "
+                f"{fixed(shares[model], 1)} events for each."
+            )
+    if candidates or "as_published" in fits:
+        summary += " For the model built as the study did, P, AIC and R² ignore the choice of features."
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("model", "Model"))
     return Exhibit(name, "table", title, summary, data, html=html)
 
@@ -199,56 +230,19 @@ _FIT_KEYS = (
 )  # fmt: skip
 
 
-def ratio(value: float) -> str:
-    """Print an odds ratio with the digits that its size allows.
-
-    Parameters
-    ----------
-    value : float
-        The odds ratio.
-
-    Returns
-    -------
-    str
-        Two decimals, more below 0.1 and none from 100 on; "< 0.0001" and "> 99999" beyond; "not estimable" for NaN
-        and infinity.
-    """
-    if isnan(value) or value == float("inf"):
-        return NO_ESTIMATE
-    if value < _SMALLEST:
-        return f"< {_SMALLEST:.4f}"
-    if value > _LARGEST:
-        return f"> {_LARGEST}"
-    digits = 0 if value >= 99.5 else 2 if value >= 0.0995 else 3 if value >= 0.00995 else 4
-    return fixed(value, digits)
-
-
-def ratio_interval(bounds: Interval) -> str:
-    """Print an interval of an odds ratio.
-
-    Parameters
-    ----------
-    bounds : Interval
-        Its ends; where one is not known, the interval is not estimable.
-    """
-    return f"{ratio(bounds.low)} to {ratio(bounds.high)}" if bounds.is_defined else NO_ESTIMATE
-
-
 def _univariate_rows(fit: LogisticFit, registry: MuscleRegistry, published: Mapping[str, str]) -> list[dict[str, str]]:
     counts = f"{fit.n_events} / {fit.n}"
     rows = [_whole_row(test, counts, registry, published) for test in fit.tests if test.df > 1]
     for c in fit.coefficients:
         is_level = any(test.df > 1 for test in fit.tests)
-        estimable = not fit.is_separated
         rows.append(
             {
                 "group": _group(c),
                 "feature": row_label(c.name, registry),
                 "n": counts,
-                "odds_ratio": ratio(c.odds_ratio) if estimable else NO_ESTIMATE,
-                "profile": ratio_interval(c.profile) if estimable else NO_ESTIMATE,
-                "per_sd": NOTHING if ": " in c.name else ratio(c.odds_ratio_per_sd) if estimable else NO_ESTIMATE,
-                "p": p_value(c.p) if estimable else NO_ESTIMATE,
+                **_likelihood_cells(c, estimable=not fit.is_separated),
+                # A level has no standard deviation that anybody would count in.
+                **(dict.fromkeys(("per_sd", "profile_per_sd"), NOTHING) if ": " in c.name else {}),
                 "p_lr": p_value(c.p_lr),
                 "published": "" if is_level else published.get(c.name.partition(": ")[0], ""),
             }
@@ -256,15 +250,24 @@ def _univariate_rows(fit: LogisticFit, registry: MuscleRegistry, published: Mapp
     return rows
 
 
+def _likelihood_cells(c: Coefficient, *, estimable: bool) -> dict[str, str]:
+    found = {
+        "coefficient": f"{fixed(c.estimate * c.step, 2)} ({fixed(c.se * c.step, 2)})",
+        "odds_ratio": ratio(c.odds_ratio),
+        "wald": ratio_interval(c.interval),
+        "profile": ratio_interval(c.profile),
+        "per_sd": ratio(c.odds_ratio_per_sd),
+        "profile_per_sd": ratio_interval(c.profile_per_sd),
+        "p": p_value(c.p),
+    }
+    return found if estimable and not isnan(c.estimate) else dict.fromkeys(found, NO_ESTIMATE)
+
+
 def _whole_row(test: ColumnTest, counts: str, registry: MuscleRegistry, published: Mapping[str, str]) -> dict[str, str]:
     return {
         "group": _COVARIATES,
         "feature": f"{feature_title(test.name, registry)} ({test.df + 1} levels)",
         "n": counts,
-        "odds_ratio": "",
-        "profile": "",
-        "per_sd": "",
-        "p": "",
         "p_lr": p_value(test.p),
         "published": published.get(test.name, ""),
     }
@@ -277,19 +280,10 @@ def _joint_row(
     registry: MuscleRegistry,
     published: Mapping[str, str],
 ) -> dict[str, str]:
-    found = {
-        "coefficient": f"{fixed(c.estimate * c.step, 2)} ({fixed(c.se * c.step, 2)})",
-        "odds_ratio": ratio(c.odds_ratio),
-        "wald": ratio_interval(c.interval),
-        "profile": ratio_interval(c.profile),
-        "per_sd": ratio(c.odds_ratio_per_sd),
-    }
-    if fit.is_separated or isnan(c.estimate):
-        found = dict.fromkeys(found, NO_ESTIMATE)
     return {
         "group": _group(c),
         "feature": row_label(c.name, registry),
-        **found,
+        **_likelihood_cells(c, estimable=not fit.is_separated),
         "p_lr": p_value(c.p_lr),
         "vif": fixed(c.vif, 2),
         "firth": ratio(f.odds_ratio),
@@ -328,11 +322,20 @@ def _how_chosen(model: EntryModel | PrespecifiedModel) -> str:
     )
 
 
-def _reading(fit: LogisticFit, firth: FirthFit) -> str:
+def _smaller_group(fit: LogisticFit) -> int:
+    return min(fit.n_events, fit.n - fit.n_events)
+
+
+def _reading(fit: LogisticFit, firth: FirthFit, n_candidates: int) -> str:
+    per_candidate = ""
+    if n_candidates:
+        share = fixed(_smaller_group(fit) / n_candidates, 1)
+        per_candidate = f", counting all {n_candidates} candidates that were looked at: {share}"
     words = (
         f"Each odds ratio is adjusted for the other features; it is per step (named above its rows), or per standard "
         f"deviation (SD). n = {fit.n} with {fit.n_events} events, {fixed(fit.events_per_variable, 1)} of the smaller "
-        f"group for each of {_counted(fit.df, 'term')} (below about 10 a model fits this sample better than the next)"
+        f"group for each of {_counted(fit.df, 'term')}{per_candidate} (below about 10 overfitting is likely; 10 is no "
+        "guarantee)"
     )
     if fit.n_missing:
         words += f"; {fit.n_missing} left out because a value is missing"

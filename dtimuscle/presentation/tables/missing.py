@@ -9,6 +9,7 @@ from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.grid import Column, table_html
 from dtimuscle.presentation.style import (
+    NOTHING,
     PARAMETERS,
     count,
     feature_title,
@@ -18,9 +19,10 @@ from dtimuscle.presentation.style import (
     step_words,
     term_title,
 )
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label, ratio, ratio_interval
 from dtimuscle.statistics.estimates import Estimate, EstimateKind
 from dtimuscle.statistics.features import split_feature
+from dtimuscle.statistics.logistic import LogisticFit
 from dtimuscle.statistics.missing import MissingColumn, MissingData
 from dtimuscle.statistics.pooling import PooledAnalysis, PooledEstimate, Subject
 from dtimuscle.statistics.terms import step_of
@@ -155,6 +157,7 @@ def imputation_table(
     registry: MuscleRegistry,
     *,
     kinds: Sequence[EstimateKind] = _COMPARED,
+    prespecified: LogisticFit | None = None,
     name: str = "imputation",
 ) -> Exhibit:
     """Set pooled estimates beside those of the complete cases.
@@ -169,6 +172,8 @@ def imputation_table(
         Printed names of muscles.
     kinds : sequence of str, default=all but means
         Kinds of estimates that are shown.
+    prespecified : LogisticFit, optional
+        The prespecified model of the complete cases.
     name : str, default="imputation"
         Identifier of the exhibit.
 
@@ -178,11 +183,11 @@ def imputation_table(
         One row per pooled estimate, grouped by what was estimated.
     """
     title = "Complete cases and multiple imputation"
-    beside = {Subject(item.kind, item.subject, item.group): item for item in complete}
-    chosen = [(item, _heading(item)) for item in analysis.pooled if item.subject.kind in kinds]
+    beside = _by_subject(complete)
+    pairs = [(item, beside.get(item.subject), _heading(item)) for item in analysis.pooled if item.subject.kind in kinds]
     if "odds_ratio" in kinds:
-        chosen += [(item, _heading(item, prespecified=True)) for item in analysis.prespecified]
-    pairs = [(item, None if _PRESPECIFIED in group else beside.get(item.subject), group) for item, group in chosen]
+        beside = _by_subject(prespecified.estimates() if prespecified else ())
+        pairs += [(item, beside.get(item.subject), _heading(item, prespecified=True)) for item in analysis.prespecified]
     rows = [_pair_row(item, other, registry) | {"group": group} for item, other, group in pairs]
     ci = level_label([item for item, _, _ in pairs])
     columns = [
@@ -198,7 +203,17 @@ def imputation_table(
     ]
     data = pd.DataFrame([_pair_data(item, other) for item, other, _ in pairs])
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("name", "Subject"), group="group")
-    return Exhibit(name, "table", title, _imputation_summary(analysis), data, html=html)
+    summary = _imputation_summary(analysis)
+    if any(item.subject.kind == "auc" for item, _, _ in pairs):
+        summary += (
+            " Intervals of AUCs are DeLong's on the left and on the logit scale on the right, so that they differ even "
+            "where nothing was imputed."
+        )
+    return Exhibit(name, "table", title, summary, data, html=html)
+
+
+def _by_subject(estimates: Sequence[Estimate]) -> dict[Subject, Estimate]:
+    return {Subject(item.kind, item.subject, item.group): item for item in estimates}
 
 
 def _place(column: MissingColumn) -> int:
@@ -262,13 +277,14 @@ def _pair_row(item: PooledEstimate, other: Estimate | None, registry: MuscleRegi
 
 
 def _cells(estimate: Estimate) -> dict[str, str]:
-    scale, digits = _printing(estimate)
-    return {
-        "n": count(estimate.n),
-        "value": NO_ESTIMATE if isnan(estimate.value) else fixed(estimate.value * scale, digits),
-        "interval": interval(estimate.interval, digits, scale=scale),
-        "p": p_value(estimate.p),
-    }
+    if "odds_ratio" in estimate.kind:
+        value = ratio(estimate.value)
+        bounds = ratio_interval(estimate.interval) if estimate.interval else NOTHING
+    else:
+        scale, digits = _printing(estimate)
+        value = NO_ESTIMATE if isnan(estimate.value) else fixed(estimate.value * scale, digits)
+        bounds = interval(estimate.interval, digits, scale=scale)
+    return {"n": count(estimate.n), "value": value, "interval": bounds, "p": p_value(estimate.p)}
 
 
 def _printing(estimate: Estimate) -> tuple[float, int]:
@@ -317,6 +333,6 @@ def _imputation_summary(analysis: PooledAnalysis) -> str:
         "cases, and the results were pooled by Rubin's rules (degrees of freedom after Barnard and Rubin): odds "
         "ratios as their log, correlations as Fisher's z, AUCs as their logit. Information lost is the share of what "
         f"complete data would tell that the missing values cost{at_most}. Imputation is "
-        "right only if what is missing can be predicted from what is known; where both halves differ, that assumption "
-        "decides."
+        "right only if what is missing can be predicted from what is known; where the estimates differ, the assumption "
+        "matters."
     )

@@ -11,13 +11,19 @@ from dtimuscle.presentation.style import (
     PARAMETERS,
     feature_title,
     fixed,
-    interval,
     p_equals,
     p_value,
     row_label,
     step_words,
 )
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, bounds_of, level_label, published_column
+from dtimuscle.presentation.tables.cells import (
+    NO_ESTIMATE,
+    bounds_of,
+    level_label,
+    published_column,
+    ratio,
+    ratio_interval,
+)
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.ordinal import ChiSquared, OrdinalFit, OrdinalTerm
 
@@ -102,12 +108,12 @@ def proportional_odds_table(fit: OrdinalFit, registry: MuscleRegistry, *, name: 
     at_cut = {term.name: {} for term in fit.terms}  # type: dict[str, dict[str, str]]
     for cut in fit.cuts:
         for term in cut.terms:
-            words = NO_ESTIMATE if cut.is_separated else fixed(term.odds_ratio, 2)
+            words = NO_ESTIMATE if cut.is_separated else ratio(term.odds_ratio)
             at_cut[term.name][f"cut_{cut.at_least}"] = words
     rows = [
         {
             "feature": feature_title(term.name, registry),
-            "odds_ratio": fixed(term.odds_ratio, 2),
+            "odds_ratio": ratio(term.odds_ratio),
             **at_cut[term.name],
             "brant": _test_cell(brant.get(term.name)),
             "score": _test_cell(score.get(term.name)),
@@ -150,11 +156,11 @@ def _term_cells(term: OrdinalTerm) -> dict[str, str]:
     if term.odds_ratio != term.odds_ratio:
         return dict.fromkeys(("odds_ratio", "profile", "p", "per_sd", "per_sd_interval"), NO_ESTIMATE)
     return {
-        "odds_ratio": fixed(term.odds_ratio, 2),
-        "profile": interval(term.profile, 2),
+        "odds_ratio": ratio(term.odds_ratio),
+        "profile": ratio_interval(term.profile),
         "p": p_value(term.lr_p),
-        "per_sd": fixed(term.odds_ratio_per_sd, 2),
-        "per_sd_interval": interval(term.profile_per_sd, 2),
+        "per_sd": ratio(term.odds_ratio_per_sd),
+        "per_sd_interval": ratio_interval(term.profile_per_sd),
     }
 
 
@@ -245,7 +251,8 @@ def _assumption_words(fit: OrdinalFit) -> str:
         "The proportional-odds model gives one odds ratio for all cuts of the grade. Here each cut has its own "
         "logistic model: the odds ratios of a row should be alike up to chance. A small P says that they are not. "
         "The score test needs only the proportional model. Brant's test compares the models of the cuts; with few "
-        "patients at a cut it rejects too often (see methods), so that the score test decides. "
+        "patients at a cut it rejects too often (see methods), so look at the score test first. A large P is no proof: with few patients at a cut both "
+        "tests see little. "
     )
     words += f"Score test: {_test_words(fit.score.omnibus)}; Brant's test: {_test_words(fit.brant.omnibus)}."
     few = [cut for cut in fit.cuts if min(cut.n_above, cut.n_below) < 10]

@@ -90,10 +90,10 @@ def _summary(characteristics: Sequence[Characteristic]) -> str:
         "median [lower to upper quartile], categories as count (percent of those known). The test follows a rule: "
         "Student's t where Shapiro and Wilk's test speaks against a normal distribution in neither group (P of at "
         f"least {NORMALITY_ALPHA:g} in both), else Mann and Whitney's; for categories chi-squared, or Fisher's exact "
-        f"test where an expected count is below 5. Used here: {tests or 'none'}. A small P says that the groups differ "
-        "by more than chance would explain; the standardised difference says by how much, in SDs (numbers: poor minus "
-        "good, categories: a distance without sign), however many patients there are; beyond 0.1 groups are commonly "
-        "called unbalanced."
+        f"test where an expected count is below 5. Used here: {tests or 'none'}. A small P: such a difference would be "
+        "rare by chance alone. The standardised difference says how large it is, in SDs (numbers: poor minus good, "
+        "categories: a distance without sign). Beyond 0.1 groups are commonly called unbalanced, but with few patients "
+        "chance alone often goes beyond that: its standard error is about √(1/n + 1/n) of the two groups."
     )
 
 

@@ -8,7 +8,7 @@ from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
 from dtimuscle.presentation.style import feature_title, fixed, row_label
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE, published_column
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, published_column, ratio
 from dtimuscle.presentation.tables.ordinal import step_label
 from dtimuscle.statistics.penalised import PenalisedFit, PenalisedTerm
 
@@ -75,8 +75,8 @@ def _cells(term: PenalisedTerm) -> dict[str, str]:
     direction = "higher" if term.difference > 0 else "lower" if term.difference < 0 else "alike"
     return {
         "alone": f"{direction} ({fixed(term.difference, 2)} SD)" + (", turns round" if term.turns_round else ""),
-        "per_sd": LEFT_OUT if term.is_zero else fixed(term.odds_ratio_per_sd, 2),
-        "odds_ratio": LEFT_OUT if term.is_zero else fixed(term.odds_ratio, 2),
+        "per_sd": LEFT_OUT if term.is_zero else ratio(term.odds_ratio_per_sd),
+        "odds_ratio": LEFT_OUT if term.is_zero else ratio(term.odds_ratio),
         "selected": fixed(100 * term.selected, 0),
         "same": fixed(100 * term.same_direction, 0),
     }
@@ -110,21 +110,29 @@ def _summary(fit: PenalisedFit) -> str:
         return "No penalised model: " + " ".join(str(issue) for issue in fit.issues)
     found = fit.performance
     kind = {"ridge": "ridge (shrinks all, leaves none out)", "lasso": "lasso (shrinks, and leaves features out)"}
-    offered = ", ".join(f"{ratio:g}" for ratio in fit.l1_ratios)
     is_better = found.log_loss < found.null_log_loss
+    verdict = " (no interval: a small gain may be chance)" if is_better else ": no better than that"
     return (
         f"All {len(fit.terms)} features, standardised, in one logistic regression (n = {fit.n}, {fit.n_events} with "
-        "poor function) whose coefficients are pulled towards zero. Kind (share of absolute values "
-        f"{offered}) and strength of the pull were chosen by cross-validation: "
+        "poor function) whose coefficients are pulled towards zero. {_chosen_words(fit)} by cross-validation: "
         f"{kind.get(fit.kind, 'elastic net (shrinks, and leaves features out)')}, λ = {fit.penalty:.3g}; "
         f"{fit.n_zero} left out. Performance in patients who had no part in fitting or choosing (nested "
         f"cross-validation, {fit.folds} folds, {fit.repeats} repeats, {fit.inner_folds} folds inside, seed "
         f"{fit.seed}; AUC averaged over folds): AUC {fixed(found.auc, 3)} (apparent {fixed(fit.apparent_auc, 3)}), "
         f"Brier score {fixed(found.brier, 3)} and log loss {fixed(found.log_loss, 3)}, against "
-        f"{fixed(found.null_brier, 3)} and {fixed(found.null_log_loss, 3)} for giving everybody the share of events: "
-        f"{'better' if is_better else 'no better'} than that. Odds ratios are of poor function. There are no P values "
+        f"{fixed(found.null_brier, 3)} and {fixed(found.null_log_loss, 3)} for giving everybody the share of events"
+        f"{verdict}. Odds ratios are of poor function. There are no P values "
         "or intervals: a shrunken estimate is biased on purpose, and an interval around it would not cover the truth "
         "as often as it says. How often a feature stays, and keeps its direction, when a fold of patients is left out "
-        "says how far to trust it. A feature that turns round points the other way than alone, since others carry "
-        "the same."
+        "says how far to trust it. A feature that turns round points the other way than alone, which often happens "
+        "when others carry the same."
     )
+
+
+def _chosen_words(fit: PenalisedFit) -> str:
+    if len(fit.l1_ratios) == 1:
+        return "The strength of the pull was chosen"
+    kinds = {0.0: "ridge", 1.0: "lasso", 0.5: "half of each"}
+    ordered = sorted(fit.l1_ratios, key=lambda share: (share not in (0, 1), share))
+    *others, last = (kinds.get(share, f"{100 * share:g}% lasso") for share in ordered)
+    return f"The kind of pull ({', '.join(others)}{',' * (len(others) > 1)} or {last}) and its strength were chosen"

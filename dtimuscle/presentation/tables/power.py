@@ -105,8 +105,9 @@ def sample_size_table(
     summary = (
         f"For each true AUC the half-width of the {level} confidence interval that is to be expected now, and the "
         "patients in all (poor + good function, in the same ratio as now) that it takes for a narrower interval or to "
-        f"tell the AUC from 0.5 (two-sided P < {study.alpha:g}). To tell an AUC from 0.5 takes few; to know it well "
-        "takes many. Half-widths: Hanley and McNeil (1982), for normal values somewhat on the safe side (about 5% too "
+        f"tell the AUC from 0.5 (two-sided P < {study.alpha:g}). A high AUC is told from 0.5 by few "
+        "patients, a low one takes hundreds; to know either well takes many. Half-widths: Hanley and McNeil (1982), "
+        "for normal values somewhat on the safe side (about 5% too "
         "wide at 0.7, 20% at 0.9); power: Obuchowski, as in pROC."
     )
     return Exhibit(name, "table", title, summary, data, html=html)

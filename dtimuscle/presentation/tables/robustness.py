@@ -59,16 +59,14 @@ def robustness_table(
             "feature": registry.title(split_feature(row.feature)[0]),
             **{key: _marked(getattr(row, key), row, key, alpha) for key in known},
             "selected": _share(row),
-            "holds": "✓ holds" if row.holds(alpha) else ("not in all" if row.p < alpha else NOTHING),
+            "holds": "✓ in all" if row.holds(alpha) else ("not in all" if row.p < alpha else NOTHING),
             "published": published.get(row.feature, ""),
         }
         for row in rows
     ]
-    columns = [Column(key, _TESTS[key][1], spanner=_TESTS[key][0]) for key in known]
-    columns += [
-        Column("selected", "Used in", spanner="All features, penalised"),
-        Column("holds", "In all", align="left"),
-    ]
+    columns = [Column("holds", "Shown", align="left")]
+    columns += [Column(key, _TESTS[key][1], spanner=_TESTS[key][0]) for key in known]
+    columns.append(Column("selected", "Used in", spanner="All features, penalised"))
     if published:
         columns.append(Column("published", "Published", align="left"))
     data = pd.DataFrame(
@@ -129,7 +127,8 @@ def _summary(rows: Sequence[Robustness], alpha: float) -> str:
     words.append(
         "* marks such a P; ⇄ a direction opposite to that of the value alone"
         f" ({turned} value{'' if turned == 1 else 's'}). “Used in” is the share of cross-validation folds in which the "
-        "penalised model gives the value any weight. “Holds”: every analysis that looked at the value shows it, in one "
-        "direction."
+        f"penalised model gives the value any weight. “In all”: P < {alpha:g} for the value alone, after Holm, "
+        "adjusted, and (only for values in the model chosen beforehand) in it, and no direction turned. Values "
+        "outside that model passed fewer tests. It is no proof: a chance finding can pass. All from complete cases."
     )
     return " ".join(words)

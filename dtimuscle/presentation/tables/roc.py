@@ -342,6 +342,12 @@ def _comparison_summary(comparisons: Sequence[AucComparison], *, is_paired: bool
         words.append("Patients who lack one of the two values are left out of the pair.")
     if len(comparisons) > 1:
         words.append(f"P values are not corrected for the {len(comparisons)} comparisons.")
+    if any(set(item.second.split("+")) < set(item.first.split("+")) for item in comparisons):
+        words.append(
+            "A model that contains the other and was fitted to these patients hardly ever has the lower AUC, and "
+            "neither P allows for that (Demler 2012): read the cross-validated AUCs, and the likelihood-ratio tests "
+            "of the models."
+        )
     return " ".join(words)
 
 
@@ -373,7 +379,8 @@ def _partial_summary(curves: Sequence[RocCurve]) -> str:
         f"test must work if few are to be called poor wrongly; at most {fixed(1 - low, 2)}. Standardised (McClish), "
         "0.5 is chance and 1 perfect." + _resampled(curves, " Intervals from {n} bootstrap samples (seed {seed}).", ""),
         "The binormal curve is a straight line through the points on the normal scale, as R's pROC draws it: a is the "
-        "distance of the groups in standard deviations, b the ratio of their spreads.",
+        "distance of the groups in SDs of the one with poor function, b the SD of good over that of poor function, "
+        "after a transformation that makes both normal.",
     ]
     if any(isnan(curve.partial.standardised) for curve in curves):
         words.append("An area below that of chance is not standardised.")

@@ -170,12 +170,13 @@ def _how_validated(validations: Sequence[ModelValidation]) -> str:
     model = validations[0]
     folds = f"{model.n_folds}-fold cross-validation, {model.n_repeats} times"
     return (
-        f"{model.n} patients, {model.n_events} with poor function. Apparent: each model tried on the patients it was "
-        f"fitted to. Optimism-corrected: fitted again in {count(model.n_resamples)} bootstrap samples, and what it "
-        "scores there beyond its score in the original patients taken off (Harrell). Cross-validated: the mean of "
-        f"patients left out, {folds if model.n_folds else 'not possible here'}; SD over the repeats. The choice of "
-        "features by P, where there is one, was made anew in each resample. A slope below 1 says that predictions are "
-        f"too extreme; a smaller Brier score is better. Seed {model.seed}."
+        f"{model.n} patients, {model.n_events} with poor function: those in whom all features of all models are known, "
+        "so that models compare in pairs (on other pages a model may have more). Apparent: each model tried on the "
+        f"patients it was fitted to. Optimism-corrected: fitted again in {count(model.n_resamples)} bootstrap "
+        "samples, and what it scores there beyond its score in the original patients taken off (Harrell). "
+        f"Cross-validated: the mean of patients left out, {folds if model.n_folds else 'not possible here'}; SD over "
+        "the repeats. The choice of features by P, where there is one, was made anew in each resample. A slope below "
+        f"1 says that predictions are too extreme; a smaller Brier score is better. Seed {model.seed}."
     )
 
 
@@ -184,12 +185,21 @@ def _what_was_lost(validations: Sequence[ModelValidation], registry: MuscleRegis
     if not known:
         return ""
     worst = max(known, key=lambda model: model.optimism.auc)
+    words = (
+        f"The apparent AUC flatters: by the bootstrap {feature_title(worst.name, registry)} loses most, "
+        f"{fixed(worst.optimism.auc, 3)} of {fixed(worst.apparent.auc, 3)}"
+    )
+    tried = [model for model in known if isfinite(model.cross_validated.auc)]
+    if tried:
+        worst = max(tried, key=lambda model: model.apparent.auc - model.cross_validated.auc)
+        lost = worst.apparent.auc - worst.cross_validated.auc
+        words += (
+            f"; by cross-validation {feature_title(worst.name, registry)}, {fixed(lost, 3)} of "
+            f"{fixed(worst.apparent.auc, 3)}"
+        )
     return (
-        f"The apparent AUC flatters: {feature_title(worst.name, registry)} has {fixed(worst.apparent.auc, 3)}, of "
-        f"which {fixed(worst.optimism.auc, 3)} are optimism"
-        + ("; no model loses more." if len(known) > 1 else ".")
-        + " Where corrected and cross-validated values differ, as after a choice among many features, the lower one is "
-        "the safer guess for new patients."
+        f"{words}. Where corrected and cross-validated values differ, as after a choice among many features, the lower "
+        "one is the safer guess for new patients."
     )
 
 
@@ -231,7 +241,9 @@ def _how_calibrated(calibrations: Sequence[Calibration]) -> str:
         "below 1 says that high probabilities are too high and low ones too low. In the large: above 0, poor function "
         f"is more frequent than predicted. In parentheses {100 * level:g}% Wald intervals. The scaled Brier score is "
         "what the model gains over giving everybody the prevalence. Hosmer and Lemeshow's test compares observed and "
-        "expected counts in groups of similar probability; in a small sample a large P is no proof of calibration."
+        "expected counts in groups of similar probability; its P is rough where fewer than "
+        "about 5 are expected, and a large one is no proof. Out of fold, calibration in the large is near 0 by "
+        "construction and says nothing about another clinic."
     )
     if any(item.is_apparent for item in calibrations):
         words += (
