@@ -10,8 +10,7 @@ import pytest
 from dtimuscle.muscles import Muscle, MuscleRegistry
 from dtimuscle.presentation import figures, tables
 from dtimuscle.presentation.style import step_words, term_title
-from dtimuscle.presentation.tables.cells import NO_ESTIMATE
-from dtimuscle.presentation.tables.logistic import ratio, ratio_interval
+from dtimuscle.presentation.tables.cells import NO_ESTIMATE, ratio, ratio_interval
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.logistic import enter_by_p, prespecified_model, univariate_models
@@ -68,9 +67,10 @@ def text_of(html):
 
 
 def test_odds_ratios_are_printed_with_the_digits_of_their_size():
-    found = [ratio(value) for value in (0.00001, 0.0042, 0.0421, 0.421, 4.21, 421.3, 1e6, nan, inf)]
-    assert found == ["< 0.0001", "0.0042", "0.042", "0.42", "4.21", "421", "> 99999", NO_ESTIMATE, NO_ESTIMATE]
+    found = [ratio(value) for value in (0.00042, 0.0042, 0.0421, 0.421, 4.21, 421.3, 1e4, nan, inf)]
+    assert found == ["< 0.001", "0.0042", "0.042", "0.42", "4.21", "421", "> 1000", NO_ESTIMATE, NO_ESTIMATE]
     assert ratio_interval(Interval(0.2, 3.0)) == "0.20 to 3.00"
+    assert ratio_interval(Interval(0.02, 28437988394.0)) == "0.020 to > 1000"
     assert ratio_interval(Interval(0.2, nan)) == NO_ESTIMATE
 
 
@@ -96,10 +96,35 @@ def test_univariate_models_show_features_and_covariates(features, registry):
     assert "Published" not in text_of(tables.univariate_table(fits, registry).html)
 
 
+def test_univariate_models_show_both_intervals_and_what_one_sd_does(features, registry):
+    fits = univariate_models(features, covariates=("sex",))
+    exhibit = tables.univariate_table(fits, registry)
+    text, first = text_of(exhibit.html), fits[0].coefficients[0]
+    for heading in ("Per step", "Per SD", "Coefficient (SE)", "95% CI, Wald", "95% CI, profile"):
+        assert heading in text
+    for bounds in (first.interval, first.profile, first.profile_per_sd):
+        assert ratio_interval(bounds) in text
+    assert f"{first.estimate * first.step:.2f} ({first.se * first.step:.2f})".replace("-", "−") in text
+    assert "P values are not corrected for the number of models." in exhibit.summary
+
+
+def test_covariates_are_said_not_to_enter_only_where_that_holds(features, registry):
+    words = "Covariates are no candidates of the common model."
+    fits = univariate_models(features, covariates=("sex",))
+    assert words in tables.univariate_table(fits, registry).summary
+    assert words not in tables.univariate_table(fits, registry, covariates_enter=True).summary
+    assert words not in tables.univariate_table(univariate_models(features), registry).summary
+
+
 def test_a_joint_model_shows_both_fits_and_says_how_its_features_were_chosen(entry, joint, registry):
     by_p, chosen = (tables.multivariable_table(model, registry, published=PUBLISHED) for model in (entry, joint))
     assert "2 candidates of 3 with a univariate P below 0.05" in by_p.summary
     assert "poor habit" in by_p.summary
+    assert "11.0 of the smaller group for each of 2 terms, counting all 3 candidates that were looked at: 7.3" in (
+        by_p.summary
+    )
+    assert "looked at" not in chosen.summary
+    assert "below about 10 overfitting is likely; 10 is no guarantee" in chosen.summary
     assert "4 features chosen before the data were seen" in chosen.summary
     assert "poor habit" not in chosen.summary
     for part in ("22 events, 5.5 of the smaller group", "AIC", "McFadden", "Nagelkerke", "VIF"):
@@ -151,6 +176,28 @@ def test_the_fit_of_models_stands_in_one_table(entry, joint, separated):
     assert "Chosen beforehand 22 / 60 5.5" in text
     assert "complete" in text
     assert exhibit.data["aic"].tolist() == [fit.aic for fit in models.values()]
+
+
+def test_the_fit_of_a_model_that_chose_its_features_counts_all_candidates(entry, joint):
+    plain = {"as_published": entry.multivariable, "prespecified": joint.multivariable}
+    exhibit = tables.model_fit_table(plain | {"as_published": entry})
+    text = text_of(exhibit.html)
+    assert "candidate (looked at)" in text
+    assert "As the study built it 22 / 60 11.0 7.3 (3)" in text
+    assert "Chosen beforehand 22 / 60 5.5 –" in text
+    assert "counting all 3 candidates that were looked at, 7.3 events for each" in exhibit.summary
+    assert "P, AIC and R² ignore the choice of features" in exhibit.summary
+    assert exhibit.data["events_per_candidate"].tolist()[0] == 22 / 3
+    without = tables.model_fit_table(plain)
+    assert "candidate" not in text_of(without.html)
+    assert "ignore the choice" in without.summary
+    assert "ignore the choice" not in tables.model_fit_table({"prespecified": joint.multivariable}).summary
+
+
+def test_the_fit_leaves_out_a_model_that_nothing_entered(entry, joint):
+    nobody = replace(entry, entered=(), multivariable=None, firth=None)
+    exhibit = tables.model_fit_table({"as_published": nobody, "prespecified": joint.multivariable})
+    assert exhibit.data["model"].tolist() == ["prespecified"]
 
 
 def test_the_figure_says_per_what_step_and_shows_both_fits(joint, registry):

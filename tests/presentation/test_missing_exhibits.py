@@ -13,6 +13,7 @@ from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.groups import compare_all_features
 from dtimuscle.statistics.imputation import impute
+from dtimuscle.statistics.logistic import prespecified_model
 from dtimuscle.statistics.missing import describe_missing
 from dtimuscle.statistics.pooling import pool_analyses
 
@@ -145,6 +146,32 @@ def test_imputation_table_shows_only_the_kinds_asked_for(analysis, complete):
     exhibit = tables.imputation_table(analysis, complete, REGISTRY, kinds=("auc",))
     assert set(exhibit.data["kind"]) == {"auc"}
     assert "–" in text(exhibit.html)
+
+
+def test_odds_ratios_are_printed_with_the_digits_of_their_size(analysis, complete):
+    item = next(item for item in analysis.pooled if item.subject.kind == "univariate_odds_ratio")
+    huge = replace(item, value=24479.41, interval=Interval(0.02, 28437988394.0))
+    words = text(tables.imputation_table(replace(analysis, pooled=(huge,)), complete, REGISTRY).html)
+    assert "&gt; 1000 0.020 to &gt; 1000" in words
+    assert "24479" not in words
+
+
+def test_the_prespecified_model_of_the_complete_cases_stands_beside(analysis, complete):
+    fit = prespecified_model(cohort(), ["gracilis.fa", "age"]).multivariable
+    data = tables.imputation_table(analysis, complete, REGISTRY, prespecified=fit).data.tail(2)
+    assert data["complete_value"].tolist() == [c.odds_ratio for c in fit.coefficients]
+    assert data["complete_n"].tolist() == [37, 37]
+    without = tables.imputation_table(analysis, complete, REGISTRY).data.tail(2)
+    assert without["complete_value"].isna().all()
+
+
+def test_the_intervals_of_aucs_are_said_to_differ_in_kind(analysis, complete):
+    words = "DeLong's on the left and on the logit scale on the right"
+    assert words in tables.imputation_table(analysis, complete, REGISTRY).summary
+    assert words not in tables.imputation_table(analysis, complete, REGISTRY, kinds=("correlation",)).summary
+    assert "where the estimates differ, the assumption matters." in (
+        tables.imputation_table(analysis, complete, REGISTRY).summary
+    )
 
 
 def test_undefined_estimates_are_called_not_estimable(analysis, complete):

@@ -1,4 +1,6 @@
 import re
+from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -58,6 +60,17 @@ def test_proportional_odds_table_sets_every_cut_beside_the_common_odds_ratio(fit
     assert len(exhibit.data) == 2 * (1 + len(fit.cuts))
     assert f"χ² = {fit.score.omnibus.statistic:.1f}" in exhibit.summary
     assert "Fewer than 10 patients" in exhibit.summary
+    assert "look at the score test first. A large P is no proof" in exhibit.summary
+
+
+def test_odds_ratios_of_any_size_stay_readable(fit, registry):
+    wide = replace(fit.terms[0], odds_ratio=24479.41, profile=replace(fit.terms[0].profile, low=0.0001, high=1e10))
+    table = tables.ordinal_table([replace(fit, terms=(wide, *fit.terms[1:]))], registry)
+    assert "> 1000 < 0.001 to > 1000" in unescape(_text(table.html))
+    per_sd = replace(wide, odds_ratio_per_sd=24479.41, profile_per_sd=wide.profile)
+    figure = figures.ordinal_figure(replace(fit, terms=(per_sd, *fit.terms[1:])), registry)
+    assert "> 1000 (< 0.001 to > 1000)" in unescape(figure.svg)
+    assert "Gracilis, FA > 1000" in figure.alt
 
 
 def test_ordinal_figure_draws_every_cut_behind_the_common_odds_ratio(fit, registry):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,37 @@ def test_penalised_table_says_what_was_done_and_why_there_is_no_p_value(fit, reg
     assert "5 folds, 2 repeats" in words
     assert "seed 4" in words
     assert "no P values or intervals" in words
+    assert "The kind of pull (lasso or half of each) and its strength were chosen" in words
+    assert "which often happens when others carry the same" in words
+
+
+def test_a_small_gain_is_not_called_better(fit, registry):
+    better, worse = (
+        tables.penalised_table(
+            replace(fit, performance=replace(fit.performance, log_loss=fit.performance.null_log_loss + shift)), registry
+        ).summary
+        for shift in (-0.01, 0.01)
+    )
+    assert "the share of events (no interval: a small gain may be chance)." in better
+    assert "the share of events: no better than that." in worse
+
+
+@pytest.mark.parametrize(
+    ("ratios", "words"),
+    [
+        ((0, 0.5, 1), "The kind of pull (ridge, lasso, or half of each) and its strength were chosen"),
+        ((0.2, 1), "The kind of pull (lasso or 20% lasso) and its strength were chosen"),
+        ((0,), "The strength of the pull was chosen"),
+    ],
+)
+def test_the_kinds_of_pull_that_were_offered_are_named(fit, registry, ratios, words):
+    assert words in tables.penalised_table(replace(fit, l1_ratios=ratios), registry).summary
+
+
+def test_odds_ratios_of_any_size_stay_readable(fit, registry):
+    wide = replace(fit.terms[0], odds_ratio=24479.41, odds_ratio_per_sd=0.0001)
+    text = _text(tables.penalised_table(replace(fit, terms=(wide,)), registry).html)
+    assert "&lt; 0.001 &gt; 1000" in text
 
 
 def test_features_that_the_penalty_left_out_are_named_so(results, registry):

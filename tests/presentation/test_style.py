@@ -60,6 +60,27 @@ def test_intervals_are_printed_with_to():
     assert interval(None, 2) == "–"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (-0.0002, 0.034, "−0.0002 to 0.0340"),
+        (0.0012, 0.21, "0.001 to 0.210"),
+        (-0.3, -0.0004, "−0.3000 to −0.0004"),
+        (0.0, 0.2, "0.00 to 0.20"),
+        (-1e-17, 0.2, "0.00 to 0.20"),
+        (-0.2, 0.005001, "−0.20 to 0.01"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_zero_it_ends(low, high, printed):
+    assert interval(Interval(low, high), 2) == printed
+
+
+def test_an_end_too_close_to_zero_for_two_more_decimals_keeps_its_minus():
+    assert interval(Interval(-0.00001, 0.2), 2) == "−0.00 to 0.20"
+    assert interval(Interval(0.00001, 0.2), 2) == "0.00 to 0.20"
+    assert interval(Interval(-2.5e-7, 0.1e-3), 2, scale=1e3) == "−0.0003 to 0.1000"
+
+
 def test_features_models_and_covariates_have_names(registry):
     names = [feature_title(name, registry) for name in ("adductor_longus.md", "fa+md", "age", "soleus.fa")]
     assert names == ["Adductor longus, ADC (MD)", "FA + ADC", "Age, years", "Soleus, FA"]

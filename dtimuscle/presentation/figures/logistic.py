@@ -19,7 +19,7 @@ from dtimuscle.presentation.figures.drawing import (
     write_beside_row,
 )
 from dtimuscle.presentation.style import INK, MUTED, NARROW, PARAMETERS, drawing, row_label, step_words, term_title
-from dtimuscle.presentation.tables.logistic import ratio, ratio_interval
+from dtimuscle.presentation.tables.cells import ratio, ratio_interval
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.firth import FirthFit

@@ -32,8 +32,6 @@ from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.firth import FirthCoefficient, FirthFit
 from dtimuscle.statistics.logistic import Coefficient, ColumnTest, EntryModel, LogisticFit, PrespecifiedModel
 
-__all__ = ["model_fit_table", "multivariable_table", "ratio", "ratio_interval", "univariate_table"]
-
 
 def univariate_table(
     fits: Sequence[LogisticFit],
@@ -84,8 +82,8 @@ def univariate_table(
         "Each row is a model of its own, fitted by maximum likelihood. The odds ratio says by how much the odds of "
         "poor function change when the value rises by one step (named above its rows) or by one standard deviation, or "
         f"for a level against the reference; below 1, higher values go with good function. The profile {level} holds "
-        "what a likelihood-ratio test does not reject, Wald's is the coefficient ± its standard error (SE) times the "
-        "normal quantile; P after Wald and by the likelihood-ratio (LR) test. P values are not corrected for the "
+        "what a likelihood-ratio test does not reject, Wald's is exp(coefficient ± normal quantile × standard error, "
+        "SE); P after Wald and by the likelihood-ratio (LR) test. P values are not corrected for the "
         "number of models."
     )
     if not covariates_enter and any(_group(c) == _COVARIATES for fit in fits for c in fit.coefficients):

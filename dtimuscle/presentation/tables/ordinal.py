@@ -251,8 +251,8 @@ def _assumption_words(fit: OrdinalFit) -> str:
         "The proportional-odds model gives one odds ratio for all cuts of the grade. Here each cut has its own "
         "logistic model: the odds ratios of a row should be alike up to chance. A small P says that they are not. "
         "The score test needs only the proportional model. Brant's test compares the models of the cuts; with few "
-        "patients at a cut it rejects too often (see methods), so look at the score test first. A large P is no proof: with few patients at a cut both "
-        "tests see little. "
+        "patients at a cut it rejects too often (see methods), so look at the score test first. A large P is no proof: "
+        "with few patients at a cut both tests see little. "
     )
     words += f"Score test: {_test_words(fit.score.omnibus)}; Brant's test: {_test_words(fit.brant.omnibus)}."
     few = [cut for cut in fit.cuts if min(cut.n_above, cut.n_below) < 10]

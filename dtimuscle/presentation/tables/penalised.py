@@ -114,7 +114,7 @@ def _summary(fit: PenalisedFit) -> str:
     verdict = " (no interval: a small gain may be chance)" if is_better else ": no better than that"
     return (
         f"All {len(fit.terms)} features, standardised, in one logistic regression (n = {fit.n}, {fit.n_events} with "
-        "poor function) whose coefficients are pulled towards zero. {_chosen_words(fit)} by cross-validation: "
+        f"poor function) whose coefficients are pulled towards zero. {_chosen_words(fit)} by cross-validation: "
         f"{kind.get(fit.kind, 'elastic net (shrinks, and leaves features out)')}, λ = {fit.penalty:.3g}; "
         f"{fit.n_zero} left out. Performance in patients who had no part in fitting or choosing (nested "
         f"cross-validation, {fit.folds} folds, {fit.repeats} repeats, {fit.inner_folds} folds inside, seed "
