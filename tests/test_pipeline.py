@@ -39,8 +39,8 @@ FIGURES = {
     "03_roi_statistics": ("eroded_labels", "bias_by_muscle"),
     "04_modelling": (
         "missing_patterns", "groups_fa", "groups_md", "hedges_g", "correlation_with_grade", "correlation_heatmap",
-        "odds_ratios", "prespecified_odds_ratios", "penalised_odds_ratios", "ordinal_odds_ratios", "roc_features",
-        "roc", "validation_auc", "calibration_curve", "decision_curve", "power",
+        "odds_ratios", "prespecified_odds_ratios", "penalty", "penalised_odds_ratios", "ordinal_odds_ratios",
+        "roc_features", "roc", "validation_auc", "calibration_curve", "decision_curve", "power",
     ),
     "05_replication": ("published_and_found",),
 }  # fmt: skip
