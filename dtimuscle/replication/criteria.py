@@ -1,4 +1,4 @@
-"""Criteria of replication: does a new estimate bear out an earlier one?"""
+"""Criteria of replication, each an answer to whether a new estimate bears out an earlier one."""
 
 import math
 from dataclasses import dataclass
