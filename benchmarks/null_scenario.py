@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dtimuscle.running.studies import read_scenario
-from dtimuscle.simulation.cohort import draw_cohort
+from dtimuscle.simulation.cohort import PARAMETERS, DrawnFeatures, draw_features
 from dtimuscle.statistics.correlation import correlate_all_features
 from dtimuscle.statistics.features import FeatureFrame
 from dtimuscle.statistics.groups import compare_all_features
@@ -21,19 +21,14 @@ from dtimuscle.statistics.logistic import fit_logistic
 N_POOR, N_GOOD, ALPHA = 31, 69, 0.05
 
 
-def features_of(seed: int) -> FeatureFrame:
-    """Draw one cohort and arrange its values as notebook 04 does."""
-    cohort = draw_cohort(read_scenario("null"), n_poor=N_POOR, n_good=N_GOOD, seed=seed)
-    pooled = cohort.parameters.pivot_table(["fa", "md"], "participant_id", "muscle")
-    pooled.columns = [f"{muscle}.{parameter}" for parameter, muscle in pooled.columns]
-    patients = cohort.participants.set_index("participant_id")
-    grade = patients["lovett_grade"].astype("Int64")
+def features_of(cohorts: DrawnFeatures, place: int) -> FeatureFrame:
+    """Arrange the values of one cohort as notebook 04 does."""
+    index = pd.RangeIndex(cohorts.is_poor.size, name="participant_id")
     return FeatureFrame(
-        values=pooled.loc[patients.index],
-        grade=grade,
-        poor=(grade < 4).astype("boolean").rename("poor"),
-        covariates=patients.drop(columns="lovett_grade"),
-        issues=(),
+        values=pd.DataFrame(cohorts.values[place], index, list(cohorts.features)),
+        grade=pd.Series(cohorts.grades[place], index, dtype="Int64"),
+        poor=pd.Series(cohorts.is_poor, index, dtype="boolean", name="poor"),
+        covariates=pd.DataFrame(index=index),
     )
 
 
@@ -43,8 +38,11 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=200)
     n = parser.parse_args().cohorts
     shares = []
-    for seed in range(n):
-        features = features_of(seed)
+    scenario = read_scenario("null")
+    names = [f"{muscle}.{parameter}" for muscle in scenario.muscles for parameter in PARAMETERS]
+    cohorts = draw_features(scenario, names, n_poor=N_POOR, n_good=N_GOOD, seeds=range(n))
+    for place in range(n):
+        features = features_of(cohorts, place)
         comparisons = compare_all_features(features)
         p_values = {
             "Student t": [item.p for item in comparisons],

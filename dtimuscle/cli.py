@@ -1,4 +1,4 @@
-"""The command line: `dtimuscle run`, `validate` and `fit`."""
+"""The command line: `dtimuscle run`, `validate`, `fit` and `audit`."""
 
 import shlex
 import sys
@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,6 +17,9 @@ from rich.table import Table
 from dtimuscle import __version__
 from dtimuscle.errors import DtiMuscleError
 from dtimuscle.issues import Issue, Severity, in_short
+
+if TYPE_CHECKING:
+    from dtimuscle.running.audit import AuditOutcome
 
 app = typer.Typer(
     add_completion=False,
@@ -161,6 +165,72 @@ def fit(
     _show_issues(issues)
     for path in written:
         console.print(f"Written: {path}", soft_wrap=True)
+
+
+@app.command()
+def audit(
+    published: Annotated[
+        str | None,
+        typer.Argument(help="File with the printed claims, or its name in data/published/; that of study.yaml."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page and JSON; reports/audit/ and the study's name by default.")
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of such files instead, and do nothing else.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Hold the printed numbers of a study against each other."""
+    with _plainly(debug):
+        if schema:
+            _print_schema()
+            return
+        from dtimuscle.running.audit import audit_study
+        from dtimuscle.store.places import study_file
+        from dtimuscle.store.registry import read_study
+
+        name = published or read_study(study_file()).replication.published
+        outcome = audit_study(name, folder=out, command=_command())
+        _show_audit(outcome)
+    console.print(f"Page: {outcome.folder.page}", soft_wrap=True)
+
+
+def _print_schema() -> None:
+    import json
+
+    from dtimuscle.replication.published import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _show_audit(outcome: "AuditOutcome") -> None:
+    """Print the findings as a table, and what found nothing in a line each."""
+    from dtimuscle.presentation.tables.audit import audit_in_words, check_answer
+    from dtimuscle.presentation.tables.quantities import SEVERITY_COLOURS, SEVERITY_MARKS, in_words
+
+    study, found = outcome.study, outcome.audit
+    console.print(f"[bold]{_escaped(study.title)}[/bold] ({_escaped(study.citation)})")
+    console.print(_escaped(audit_in_words(found, study)))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table.add_column("Severity", no_wrap=True)
+    table.add_column("What does not fit, and the claims it rests on")
+    for finding in found.findings:
+        colour = SEVERITY_COLOURS[finding.severity]
+        words = f"[bold]{_escaped(finding.title)}[/bold]\n{_escaped(in_words(finding.sentence))}"
+        words += f"\n[dim]{', '.join(finding.claims)}[/dim]"
+        label = f"[bold {colour}]{SEVERITY_MARKS[finding.severity]} {finding.severity}[/]"
+        table.add_row(label, words, end_section=True)
+    if found.findings:
+        console.print()
+        console.print(table)
+    silent = Table.grid(padding=(0, 1))
+    for check, result in found.results:
+        if not result.findings:
+            silent.add_row("·", f"{_escaped(check.question)} [dim]– {_escaped(check_answer(check, result))}[/dim]")
+    if silent.row_count:
+        console.print("\n[bold]Without findings[/bold]")
+        console.print(silent)
 
 
 @contextmanager

@@ -155,6 +155,8 @@ class ReplicationSettings(Section):
     """The published numbers and claims: a file in data/published/."""
     claims: tuple[str, ...] = ()
     """Identifiers of the claims that are shown; empty: all."""
+    n_cohorts: Annotated[int, Field(ge=1)] = 500
+    """Cohorts that are drawn in each scenario, to see which claims come out together."""
 
 
 class ExecutionSettings(Section):

@@ -1,5 +1,6 @@
 """The command line: what it prints, and what it tells the shell."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -321,3 +322,48 @@ def test_an_estimator_that_there_is_not_is_refused(files):
     result = call("fit", files / "scan.nii.gz", "--estimator", "ordinary")
     assert result.exit_code == 2
     assert "'ols', 'wls', 'iwls', 'nlls', 'restore'" in result.stderr
+
+
+def test_audit_prints_the_findings_and_where_the_page_is(tmp_path):
+    answer = call("audit", "wang_thigh_osteoporosis", "--out", tmp_path / "out")
+    assert answer.exit_code == 0
+    assert "impossible" in answer.output
+    assert "adc_means" in answer.output
+    assert "0.722" in answer.output
+    assert f"Page: {tmp_path / 'out' / 'index.html'}" in answer.output
+    assert (tmp_path / "out" / "audit.json").is_file()
+
+
+def test_audit_takes_the_study_of_the_settings_when_none_is_named(tmp_path):
+    answer = call("audit", "--out", tmp_path / "out")
+    assert answer.exit_code == 0
+    assert "Wang et al." in answer.output
+
+
+def test_audit_fits_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.console, "_width", 80)
+    answer = call("audit", "--out", tmp_path / "out")
+    lines = [line for line in answer.output.splitlines() if not line.startswith("Page:")]
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_audit_refuses_a_wrong_file_with_place_and_field(tmp_path):
+    text = (places.published_folder() / "wang_thigh_osteoporosis.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text.replace("direction: lower", "direction: less", 1), encoding="utf-8")
+    line = refusal("audit", path, "--out", tmp_path / "out")
+    assert "wrong.yaml, line " in line
+    assert "direction" in line
+    assert "less" in line
+    assert "lower" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_audit_refuses_a_name_that_is_not_there():
+    assert "wang_thigh_osteoporosis" in refusal("audit", "wang_thigh_osteoporosi")
+
+
+def test_audit_prints_the_schema_of_its_files():
+    answer = call("audit", "--schema")
+    assert answer.exit_code == 0
+    assert "claims" in json.loads(answer.output)["properties"]

@@ -10,6 +10,10 @@ from dtimuscle.presentation.style import stamp_png, stamp_svg
 
 Kind = Literal["table", "figure"]
 
+# What an exhibit shows: the data of its run, what a source prints (which is never simulated), or cohorts that were
+# simulated for it, whatever the run's own data are.
+RestsOn = Literal["data", "print", "simulation"]
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -54,6 +58,8 @@ class ExhibitCard:
         Name of the notebook that made it.
     page, csv, svg, png : str
         Where its files lie, relative to the run's folder; empty where there is none.
+    rests_on : {"data", "print", "simulation"}, default="data"
+        As in `Exhibit`.
     """
 
     name: str
@@ -67,6 +73,7 @@ class ExhibitCard:
     csv: str
     svg: str = ""
     png: str = ""
+    rests_on: RestsOn = "data"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -115,6 +122,8 @@ class Exhibit:
         What the figure shows, in words.
     beside : tuple of Beside, default=()
         Published values beside the found ones.
+    rests_on : {"data", "print", "simulation"}, default="data"
+        The data of the run; what a source prints; or cohorts that were simulated for this exhibit.
     """
 
     name: str
@@ -127,6 +136,7 @@ class Exhibit:
     png: bytes = field(default=b"", repr=False)
     alt: str = field(default="", repr=False)
     beside: tuple[Beside, ...] = ()
+    rests_on: RestsOn = "data"
 
     @property
     def body(self) -> str:
@@ -192,4 +202,18 @@ class Exhibit:
             csv=csv,
             svg=svg,
             png=png,
+            rests_on=self.rests_on,
         )
+
+
+def shows_simulation(rests_on: RestsOn, *, in_run: bool) -> bool:
+    """Say whether an exhibit shows simulated data.
+
+    Parameters
+    ----------
+    rests_on : {"data", "print", "simulation"}
+        What it shows.
+    in_run : bool
+        Whether the data of the run are simulated.
+    """
+    return rests_on == "simulation" or (in_run and rests_on == "data")

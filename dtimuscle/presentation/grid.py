@@ -13,6 +13,10 @@ from dtimuscle.presentation.style import FAINT, FONT_STACK, INK, PAPER
 # Names of rows up to this length (characters) stay on one line and in sight while the table scrolls.
 LONGEST_UNBROKEN = 48
 
+# Least width of a column of words: what its longest cell takes, within these bounds (characters); a column of
+# sentences gets a quarter of its longest one.
+_NARROWEST, _WIDEST, _SENTENCES = 12, 24, 40
+
 
 @dataclass(frozen=True)
 class Column:
@@ -28,12 +32,15 @@ class Column:
         Numbers stand right, words left.
     spanner : str, default=""
         Heading above several columns.
+    is_markup : bool, default=False
+        Whether its cells are HTML already, their text escaped.
     """
 
     key: str
     label: str
     align: str = "right"
     spanner: str = ""
+    is_markup: bool = False
 
 
 def table_html(
@@ -45,6 +52,7 @@ def table_html(
     row_label: tuple[str, str],
     group: str = "",
     colours: tuple[str, Sequence[str]] = ("", ()),
+    wraps_names: bool = False,
 ) -> str:
     """Set cells as the HTML of a table.
 
@@ -64,6 +72,8 @@ def table_html(
         Column whose values head groups of rows.
     colours : tuple of (str, sequence of str)
         A column, and the colour of each of its cells.
+    wraps_names : bool, default=False
+        Whether the names of rows may take several lines, which leaves room for many columns.
 
     Returns
     -------
@@ -77,14 +87,26 @@ def table_html(
     table = table.tab_stubhead(row_label[1]).cols_label({column.key: column.label for column in columns})
     for column in columns:
         table = table.cols_align("left" if column.align == "left" else "right", columns=[column.key])
+    if markup := [column.key for column in columns if column.is_markup]:
+        table = table.fmt_passthrough(markup, escape=False)
     for spanner in dict.fromkeys(column.spanner for column in columns if column.spanner):
         table = table.tab_spanner(spanner, [column.key for column in columns if column.spanner == spanner])
     for row, colour in enumerate(colours[1]):
         table = table.tab_style(style.text(color=colour, weight="600"), loc.body(columns=[colours[0]], rows=[row]))
     longest = 0 if frame.empty else int(frame[row_label[0]].str.len().max())
-    html = _without_idle_rules(_styled(table, wraps=longest > LONGEST_UNBROKEN).as_raw_html())
+    names = "min-width: 9rem" if longest > LONGEST_UNBROKEN else "position: sticky; left: 0; z-index: 1"
+    if longest <= LONGEST_UNBROKEN and not wraps_names:
+        names += "; white-space: nowrap"
+    styled = _styled(table, names=names, widths=_least_widths(frame, columns))
+    html = _without_idle_rules(_with_movable_headings(styled.as_raw_html()))
     caption = f'<caption class="gt_caption">{escape(title)}</caption>'
     return html.replace("<thead>", f"{caption}\n<thead>", 1)
+
+
+def _with_movable_headings(html: str) -> str:
+    """Let the headings of groups stay in sight, and break, however far the table scrolls."""
+    heading = r'(<t[hd] class="gt_group_heading"[^>]*>)(.*?)(</t[hd]>)'
+    return re.sub(heading, r'\1<span class="gt_group_words">\2</span>\3', html)
 
 
 def _without_idle_rules(html: str) -> str:
@@ -95,9 +117,23 @@ def _without_idle_rules(html: str) -> str:
     return kept + closing + body
 
 
-def _styled(table: GT, *, wraps: bool) -> GT:
-    names = "min-width: 9rem" if wraps else "white-space: nowrap; position: sticky; left: 0"
+def _least_widths(frame: pd.DataFrame, columns: Sequence[Column]) -> dict[int, int]:
+    """Least width in characters of each column of words, by its position behind the names of the rows."""
+    longest = {
+        place: 0 if frame.empty or column.is_markup else int(frame[column.key].str.len().max())
+        for place, column in enumerate(columns)
+        if column.align == "left"
+    }
+    return {
+        place: max(_NARROWEST, min(length, _WIDEST), min(length // 4, _SENTENCES)) for place, length in longest.items()
+    }
+
+
+def _styled(table: GT, *, names: str, widths: dict[int, int]) -> GT:
     identity = f"#{table._options.table_id.value}"
+    least = "".join(
+        f"{identity} td:nth-child({place + 2}) {{ min-width: {0.5 * n:g}em; }}\n    " for place, n in widths.items()
+    )
     css = f"""
     {identity} {{ padding: 0 !important; }}
     {identity} table {{ font-family: {FONT_STACK}; }}
@@ -105,10 +141,14 @@ def _styled(table: GT, *, wraps: bool) -> GT:
     {identity} .gt_caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0 0 .5rem; }}
     {identity} .gt_row {{ vertical-align: top; }}
     {identity} td.gt_right {{ white-space: nowrap; }}
-    {identity} th.gt_stub {{ font-weight: 400; background: {PAPER}; {names}; }}
-    {identity} td.gt_left {{ min-width: 6rem; max-width: 44rem; }}
+    {identity} th.gt_stub {{ font-weight: 400; }}
+    {identity} th.gt_stub, {identity} thead tr:first-child > th:first-child {{ background: {PAPER}; {names}; }}
+    {identity} td.gt_left {{ max-width: 44rem; }}
+    {least}
+    @media (max-width: 40rem) {{ {identity} th.gt_stub {{ white-space: normal; min-width: 6.5rem; }} }}
     {identity} .gt_group_heading {{ padding: 14px 10px 5px; }}
     {identity} tbody tr:first-child .gt_group_heading {{ padding-top: 9px; }}
+    {identity} .gt_group_words {{ display: inline-block; position: sticky; left: 0; max-width: min(43rem, 84vw); }}
     {identity} .gt_col_heading {{ vertical-align: bottom; }}
     {identity} .gt_column_spanner {{ padding-bottom: 4px; }}
     {identity} tr > :first-child {{ padding-left: 0; }}

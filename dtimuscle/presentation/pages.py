@@ -16,24 +16,20 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.presentation.exhibit import Beside, Exhibit, ExhibitCard
-from dtimuscle.presentation.style import (
-    AGREEMENT_COLOURS,
-    AGREEMENT_MARKS,
-    FONT_STACK,
-    SEVERITY_COLOURS,
-    tally,
-)
+from dtimuscle.presentation.markup import TEMPLATES, environment
+from dtimuscle.presentation.style import tally
+from dtimuscle.presentation.tables.audit import audit_in_words
+from dtimuscle.presentation.tables.quantities import SEVERITY_COLOURS, SEVERITY_MARKS, severity_counts, severity_word
+from dtimuscle.replication.audit import Audit
+from dtimuscle.replication.published import PublishedStudy
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter
     from nbformat import NotebookNode
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 # Elements that run code or fetch something; they never get from a notebook's output into a page.
 _ACTIVE = frozenset({"script", "iframe", "object", "embed", "applet", "link", "meta", "base", "form", "frame"})
@@ -191,6 +187,76 @@ def exhibit_page(
         previous=previous,
         following=following,
         notebook=notebook,
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """Exhibits that stand together on a page.
+
+    Parameters
+    ----------
+    title : str
+        Heading.
+    exhibits : tuple of Exhibit
+        In reading order.
+    words : str, default=""
+        A sentence or two before them.
+    """
+
+    title: str
+    exhibits: tuple[Exhibit, ...]
+    words: str = ""
+
+
+def audit_page(
+    audit: Audit,
+    study: PublishedStudy,
+    sections: Sequence[Section],
+    context: PageContext,
+    *,
+    source: str,
+    digest: str,
+    downloads: Sequence[Link] = (),
+) -> str:
+    """Write the page of an audit of printed numbers.
+
+    Parameters
+    ----------
+    audit : Audit
+        What was found.
+    study : PublishedStudy
+        The study.
+    sections : sequence of Section
+        Its tables and figures; that of the findings (`tables.findings_list`) has the places that the list at the top
+        leads to.
+    context : PageContext
+        What all pages share.
+    source, digest : str
+        Name and SHA-256 of the file with the claims.
+    downloads : sequence of Link, default=()
+        Data files of the audit.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    counts = severity_counts(finding.severity for finding in audit.findings)
+    return _render(
+        "audit.html.j2",
+        context,
+        title=f"Audit of printed numbers: {context.study}",
+        citation=study.citation,
+        verdict=audit_in_words(audit, study),
+        findings=audit.findings,
+        counts=[(severity, n, severity_word(severity, n)) for severity, n in counts],
+        colours=SEVERITY_COLOURS,
+        marks=SEVERITY_MARKS,
+        sections=sections,
+        source=source,
+        digest=digest,
+        downloads=downloads,
     )
 
 
@@ -386,11 +452,6 @@ def _last_part(path: str) -> str:
     return PurePath(path.replace("\\", "/")).name
 
 
-def _without_places(command: str) -> str:
-    """Shorten the absolute paths within a command to their last part."""
-    return re.sub(r"(?<![\w.~-])(?:[A-Za-z]:|~)?(?:[/\\][\w.~+-]+)+[/\\]([\w.~+-]+)", r"…/\1", command)
-
-
 def _is_active(key: str, value: str) -> bool:
     target = "".join(value.split()).lower()
     if key.startswith("on") or target.startswith(("javascript:", "vbscript:", "data:text/html")):
@@ -402,26 +463,7 @@ def _is_active(key: str, value: str) -> bool:
 
 
 def _render(template: str, context: PageContext, **values: object) -> str:
-    return _environment().get_template(template).render(context=context, **values)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=select_autoescape(["html", "j2"], default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["without_places"] = _without_places
-    environment.globals.update(
-        agreement_colours=AGREEMENT_COLOURS,
-        agreement_marks=AGREEMENT_MARKS,
-        severity_colours={str(key): value for key, value in SEVERITY_COLOURS.items()},
-        font_stack=Markup(FONT_STACK),  # noqa: S704 - a constant
-    )
-    return environment
+    return environment().get_template(template).render(context=context, **values)
 
 
 @cache
@@ -430,7 +472,7 @@ def _notebook_exporter() -> "HTMLExporter":
 
     exporter = HTMLExporter(
         template_name="dtimuscle",
-        extra_template_basedirs=[str(_TEMPLATES / "nbconvert")],
+        extra_template_basedirs=[str(TEMPLATES / "nbconvert")],
         exclude_anchor_links=True,
     )
     exporter.register_filter("without_active_content", without_active_content)

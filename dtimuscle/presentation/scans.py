@@ -1,6 +1,4 @@
-"""Tables about scans, fits and readings: what was measured and assumed before any group is compared."""
-
-from collections.abc import Sequence
+"""Tables about scans and fits: what was measured before any group is compared."""
 
 import pandas as pd
 
@@ -9,15 +7,6 @@ from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.grid import Column, table_html
 from dtimuscle.presentation.style import PARAMETERS, count, fixed, mean_sd
-from dtimuscle.replication.published import (
-    AnyReading,
-    FeaturesReading,
-    MuscleNameReading,
-    ParameterNameReading,
-    PublishedStudy,
-    UnitReading,
-)
-from dtimuscle.statistics.features import split_feature
 
 
 def gradient_table(gradients: GradientTable, *, what: str = "", name: str = "gradients") -> Exhibit:
@@ -157,62 +146,5 @@ def muscle_table(muscles: pd.DataFrame, registry: MuscleRegistry, *, name: str =
     return Exhibit(name, "table", title, summary, muscles, html=html)
 
 
-def readings_table(published: PublishedStudy, registry: MuscleRegistry, *, name: str = "readings") -> Exhibit:
-    """List what had to be assumed to read a published study.
-
-    Parameters
-    ----------
-    published : PublishedStudy
-        The study.
-    registry : MuscleRegistry
-        Printed names of muscles.
-    name : str, default="readings"
-        Identifier of the exhibit.
-
-    Returns
-    -------
-    Exhibit
-        One row per assumption.
-    """
-    words = [_reading_in_words(reading, published, registry) for reading in published.readings]
-    data = pd.DataFrame({"assumption": words, "reason": [reading.reason for reading in published.readings]})
-    columns = [Column("reason", "Because", align="left")]
-    title = "What was assumed to read the study"
-    summary = (
-        f"{published.citation}, {published.source} only. Each line is an assumption of this kit, not a statement of "
-        "the authors."
-    )
-    html = table_html(name, data, columns, title=title, row_label=("assumption", "Assumption"))
-    return Exhibit(name, "table", title, summary, data, html=html)
-
-
 def _start(what: str) -> str:
     return f"{what}: " if what else ""
-
-
-def _reading_in_words(reading: AnyReading, published: PublishedStudy, registry: MuscleRegistry) -> str:
-    match reading:
-        case ParameterNameReading():
-            return f"“{' / '.join(reading.printed)}” is {PARAMETERS[reading.read_as].title}"
-        case MuscleNameReading():
-            return f"“{' / '.join(reading.printed)}” is {registry.title(reading.read_as).lower()}"
-        case UnitReading():
-            return f"{PARAMETERS[reading.parameter].title} printed in {reading.printed} is in {reading.read_as}"
-        case FeaturesReading():
-            claims = " ".join(f"“{published.claim(claim).statement}”" for claim in reading.claims)
-            verb = "is" if len(reading.claims) == 1 else "are"
-            return f"{claims} {verb} about {_by_parameter(reading.features, registry)}"
-
-
-def _by_parameter(features: Sequence[str], registry: MuscleRegistry) -> str:
-    """Name features as "FA of gracilis and adductor longus, ADC (MD) of gracilis"."""
-    muscles: dict[str, list[str]] = {}
-    for feature in features:
-        muscle, parameter = split_feature(feature)
-        muscles.setdefault(parameter, []).append(registry.title(muscle).lower())
-    listed = (f"{PARAMETERS[parameter].title} of {_and(names)}" for parameter, names in muscles.items())
-    return "; ".join(listed)
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -1,16 +1,24 @@
 """Printed numbers as the values that they may have been rounded from, and the groups that they compare."""
 
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
+from typing import Literal, Self, cast
 
+from dtimuscle.replication.claims import as_decimal
 from dtimuscle.replication.published import (
     UNITS,
     AnyClaim,
+    AucClaim,
     Group,
+    GroupDifference,
     GroupMeans,
     IndependentFactors,
     PublishedStudy,
+    Test,
 )
 from dtimuscle.statistics.estimates import Interval
 
@@ -39,6 +47,16 @@ class RoundedNumber:
         """The lowest and the highest value as an interval; its level means nothing."""
         return Interval(self.low, self.high)
 
+    def times(self, factor: float) -> Self:
+        """Return the number in another unit; its text stays as printed.
+
+        Parameters
+        ----------
+        factor : float
+            Above 0.
+        """
+        return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
+
 
 def rounded_number(text: str, *, scale: Decimal = Decimal(1)) -> RoundedNumber:
     """Read a printed number.
@@ -55,9 +73,71 @@ def rounded_number(text: str, *, scale: Decimal = Decimal(1)) -> RoundedNumber:
     RoundedNumber
         In the kit's unit.
     """
-    value = Decimal(text.replace("−", "-"))
+    value = as_decimal(text)
     half = Decimal(1).scaleb(-len(text.partition(".")[2])) / 2
     return RoundedNumber(text, *(float(number * scale) for number in (value, value - half, value + half)))
+
+
+Relation = Literal["<", "<=", "=", ">=", ">"]
+
+
+@dataclass(frozen=True)
+class PrintedP:
+    """A printed P.
+
+    Parameters
+    ----------
+    relation : {"<", "<=", "=", ">=", ">"}
+        How P relates to the number.
+    number : RoundedNumber
+        After "=" it is known to its rounding; a bound is meant exactly as printed.
+    """
+
+    relation: Relation
+    number: RoundedNumber
+
+    def allows(self, low: float, high: float) -> bool:
+        """Say whether some P could have been printed so.
+
+        Parameters
+        ----------
+        low, high : float
+            Lowest and highest P that are possible.
+
+        Returns
+        -------
+        bool
+            After "=" whether the interval touches what rounds to the number (either end included, since sources
+            round halves both ways); otherwise whether some of it lies on the printed side of the bound.
+        """
+        match self.relation:
+            case "<":
+                return low < self.number.value
+            case "<=":
+                return low <= self.number.value
+            case ">":
+                return high > self.number.value
+            case ">=":
+                return high >= self.number.value
+        return low <= self.number.high and high >= self.number.low
+
+
+def printed_p(text: str) -> PrintedP:
+    """Read a printed P.
+
+    Parameters
+    ----------
+    text : str
+        Such as "< 0.05", "≤ .01", "= 0.012" or "0.012"; a number alone is meant as "=".
+
+    Returns
+    -------
+    PrintedP
+        The relation and the number.
+    """
+    sign, number = cast(re.Match[str], re.fullmatch(r"([<=≤>≥]*) ?(.+)", text)).groups()
+    relation = {"": "=", "≤": "<=", "≥": ">="}.get(sign, sign)
+    return PrintedP(cast(Relation, relation), rounded_number(number))
 
 
 @dataclass(frozen=True)
@@ -69,17 +149,16 @@ class PrintedMean:
     group : Group
         In whom.
     mean, sd : RoundedNumber
-        Diffusivities in mm²/s as they are read (see `UnitReading`); FA without unit.
+        Diffusivities in mm²/s as they are read (see `UnitReading`); FA without unit. An SD that was printed as a
+        standard error is that times √n, its rounding alike; its text stays as printed.
+    n : int
+        Number of patients with a value.
     """
 
     group: Group
     mean: RoundedNumber
     sd: RoundedNumber
-
-    @property
-    def n(self) -> int:
-        """Number of patients in the group."""
-        return self.group.n
+    n: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +179,47 @@ class PrintedPair:
     feature: str
     first: PrintedMean
     second: PrintedMean
+
+
+@dataclass(frozen=True)
+class PrintedTest:
+    """What is printed about the difference of a feature between two groups.
+
+    Parameters
+    ----------
+    claim_id : str
+        The claim that prints it.
+    feature : str
+        Such as `adductor_longus.md`.
+    group, versus : str
+        Identifiers of the groups.
+    direction : {"lower", "higher"} or None
+        What the first group is said to be; None where only P is printed.
+    p : PrintedP or None
+        P, where one is printed.
+    test : {"student", "welch", "mann_whitney", "other"} or None
+        What P comes from, where the source says it.
+    """
+
+    claim_id: str
+    feature: str
+    group: str
+    versus: str
+    direction: Literal["lower", "higher"] | None
+    p: PrintedP | None
+    test: Test | None
+
+    def is_of(self, feature: str, groups: Collection[str]) -> bool:
+        """Say whether it is about a feature in two groups, whichever is named first.
+
+        Parameters
+        ----------
+        feature : str
+            The feature.
+        groups : collection of str
+            Identifiers of the two groups.
+        """
+        return self.feature == feature and {self.group, self.versus} == set(groups)
 
 
 @dataclass(frozen=True)
@@ -141,7 +261,9 @@ def printed_mean(study: PublishedStudy, claim: GroupMeans, feature: str, group_i
             reading = study.unit_reading(feature.split(".")[1], claim.unit)
             scale = UNITS[reading.read_as if reading else claim.unit]
             mean, sd = (rounded_number(text, scale=scale) for text in (row.mean, row.sd))
-            return PrintedMean(study.group(group_id), mean, sd)
+            group = study.group(group_id)
+            n = row.n or group.n
+            return PrintedMean(group, mean, sd.times(math.sqrt(n)) if claim.spread == "se" else sd, n)
     return None
 
 
@@ -171,6 +293,36 @@ def printed_pairs(study: PublishedStudy) -> tuple[PrintedPair, ...]:
     return tuple(pairs)
 
 
+def printed_tests(study: PublishedStudy) -> tuple[PrintedTest, ...]:
+    """List what is printed about differences between two groups, feature by feature.
+
+    Parameters
+    ----------
+    study : PublishedStudy
+        The study.
+
+    Returns
+    -------
+    tuple of PrintedTest
+        From claims about differences and from P beside means, in the order of the source.
+    """
+    tests = []
+    for claim in study.claims:
+        if isinstance(claim, GroupDifference):
+            p = printed_p(claim.p) if claim.p else None
+            tests += [
+                PrintedTest(claim.id, feature, claim.group, claim.versus, claim.direction, p, claim.test)
+                for feature in claim.features
+            ]
+        elif isinstance(claim, GroupMeans):
+            tests += [
+                PrintedTest(claim.id, row.feature, row.group, row.versus, None, printed_p(row.p), claim.test)
+                for row in claim.means
+                if row.p is not None and row.versus is not None
+            ]
+    return tuple(tests)
+
+
 def contrast_of(study: PublishedStudy, claim: AnyClaim) -> Contrast | None:
     """Say which groups a claim about a model or a ROC curve tells apart.
 
@@ -185,7 +337,8 @@ def contrast_of(study: PublishedStudy, claim: AnyClaim) -> Contrast | None:
     -------
     Contrast or None
         Of a logistic regression: its event against everybody else. Of anything else: the group that stands for poor
-        muscle function against the one that stands for good; None where the study has no such groups.
+        muscle function against the one that stands for good, unless the claim prints numbers of its own; None where
+        the study has no such groups.
     """
     if isinstance(claim, IndependentFactors):
         event = study.group(claim.event)
@@ -193,4 +346,7 @@ def contrast_of(study: PublishedStudy, claim: AnyClaim) -> Contrast | None:
     roles = {group.stands_for: group for group in study.groups if group.stands_for}
     if set(roles) != {"poor", "good"}:
         return None
-    return Contrast(roles["poor"], roles["poor"].n, roles["good"].n)
+    n_event, n_other = roles["poor"].n, roles["good"].n
+    if isinstance(claim, AucClaim):
+        n_event, n_other = claim.n_event or n_event, claim.n_other or n_other
+    return Contrast(roles["poor"], n_event, n_other)

@@ -5,413 +5,78 @@ that was printed, because its last digit tells how well they are known. What the
 comparison needs is a reading: always marked as assumed, always with its reason.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
+from pydantic.json_schema import GenerateJsonSchema
 
-from dtimuscle.errors import PublishedError
+from dtimuscle.data_files import File, Lines, Place, StrictPart, one_of, refusal, shown
+from dtimuscle.errors import DtiMuscleError, PublishedError
 from dtimuscle.muscles import MuscleRegistry
+from dtimuscle.replication.claims import (
+    UNITS,
+    AnyClaim,
+    AnyReading,
+    AucClaim,
+    AucComparison,
+    Claim,
+    CorrelationClaim,
+    Design,
+    Factor,
+    FeaturesReading,
+    Group,
+    GroupDifference,
+    GroupMean,
+    GroupMeans,
+    Identifier,
+    IndependentFactors,
+    MuscleNameReading,
+    Outcome,
+    Parameter,
+    ParameterNameReading,
+    PrintedInterval,
+    Test,
+    Text,
+    UnitReading,
+    as_decimal,
+    features_named,
+    groups_named,
+)
 from dtimuscle.statistics.estimates import Interval
 
-# What one of each printed unit is in the kit's own (mm²/s; none for FA).
-UNITS = {
-    "1": Decimal(1),
-    "mm²/s": Decimal(1),
-    "10⁻³ mm²/s": Decimal("1e-3"),
-    "µm²/ms": Decimal("1e-3"),
-    "10⁻⁶ mm²/s": Decimal("1e-6"),
-}
-
-Parameter = Literal["fa", "md", "ad", "rd"]
-Unit = Literal["1", "mm²/s", "10⁻³ mm²/s", "µm²/ms", "10⁻⁶ mm²/s"]
-Role = Literal["poor", "good"]
-
-
-def _refusal(found: str, allowed: str, *, field: str = "") -> PydanticCustomError:
-    context = {"found": found, "allowed": allowed, "field": field}
-    return PydanticCustomError("refused", "found '{found}'; allowed: {allowed}", context)
-
-
-def _one_of(known: Iterable[str], found: str) -> str:
-    names = list(known)
-    near = get_close_matches(found, names, n=1)
-    return ", ".join(names) + (f". Did you mean '{near[0]}'?" if near else ".")
-
-
-def _of_form(pattern: str, words: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise _refusal(text, words)
-        return text
-
-    return AfterValidator(check)
-
-
-_PARAMETER = "(fa|md|ad|rd)"
-_FEATURE = rf"[a-z][a-z0-9_]*\.{_PARAMETER}"
-
-Text = Annotated[str, Field(min_length=1)]
-Identifier = Annotated[str, _of_form(r"[a-z][a-z0-9_]*", "small letters, digits and underscores, a letter first")]
-Number = Annotated[str, _of_form(r"[-−]?\d+(\.\d+)?", "a number as printed, such as 1.02")]
-Positive = Annotated[Number, _of_form(r"(?=.*[1-9])\d+(\.\d+)?", "a number above 0 as printed, such as 0.34")]
-PBound = Annotated[str, _of_form(r"[<=≤>≥] ?[01]?\.\d+", "P as printed, such as < 0.05")]
-Feature = Annotated[str, _of_form(_FEATURE, "muscle.parameter, such as adductor_longus.md (fa, md, ad or rd)")]
-Predictor = Annotated[
-    str,
-    _of_form(rf"{_FEATURE}|{_PARAMETER}(\+{_PARAMETER})*", "muscle.parameter, or parameters such as md or fa+md"),
-]
-
-
-class Part(BaseModel):
-    """A piece of a published study; unknown fields are refused with the nearest known one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_every_field(cls, values: Any) -> Any:
-        for name in values if isinstance(values, dict) else ():
-            if name not in cls.model_fields:
-                raise _refusal(str(name), _one_of(cls.model_fields, str(name)), field=str(name))
-        return values
-
-
-class Range(Part):
-    """Whole numbers from `lowest` to `highest`, both included."""
-
-    lowest: int
-    """First of them."""
-    highest: int
-    """Last of them."""
-
-
-class Design(Part):
-    """What the study asks, and how it was made."""
-
-    question: Text
-    """What it asks, in one sentence of the kit's."""
-    kind: Text
-    """Retrospective, prospective, …"""
-    centre: Text
-    """Where."""
-    period: Text
-    """When."""
-    patients: Text
-    """Who."""
-    n: Annotated[int, Field(gt=0)]
-    """Number of patients."""
-    predictors: Text
-    """What was measured."""
-    analyses: tuple[Text, ...]
-    """Statistics that were used."""
-
-
-class Outcome(Range):
-    """The grade that the groups are made from; higher is stronger."""
-
-    name: Text
-    """What the grade is called."""
-
-
-class Group(Part):
-    """One of the groups that were compared."""
-
-    id: Identifier
-    """How claims refer to it."""
-    title: Text
-    """The group in words that can follow "with": poor muscle function."""
-    stands_for: Role | None = None
-    """Which group of new data it is held against; none if there is no such group."""
-    grades: Range
-    """Grades that belong to it."""
-    n: Annotated[int, Field(gt=1)]
-    """Number of patients."""
-
-
-class PrintedInterval(Part):
-    """A confidence interval as printed."""
-
-    low: Number
-    """Lower limit."""
-    high: Number
-    """Upper limit."""
-    level_percent: Positive
-    """Coverage, percent."""
-
-    @property
-    def interval(self) -> Interval:
-        """The same as numbers."""
-        level = float(_decimal(self.level_percent) / 100)
-        return Interval(float(_decimal(self.low)), float(_decimal(self.high)), level)
-
-    def require(self, estimate: str, *, lowest: int, highest: int) -> None:
-        """Make sure that the interval can belong to an estimate.
-
-        Parameters
-        ----------
-        estimate : str
-            The printed estimate.
-        lowest, highest : int
-            Range that the quantity can have.
-
-        Raises
-        ------
-        PydanticCustomError
-            If the interval does not contain the estimate, or leaves the range.
-        """
-        low, value, high = (_decimal(number) for number in (self.low, estimate, self.high))
-        if not lowest <= low <= value <= high <= highest:
-            found = f"{estimate} ({self.low} to {self.high})"
-            raise _refusal(
-                found, f"an interval within {lowest} to {highest} that contains the estimate", field="interval"
-            )
-
-
-class Claim(Part):
-    """What every claim has: a name, its place in the source, and what it states."""
-
-    id: Identifier
-    """How settings and verdicts refer to it."""
-    place: Text
-    """Where the source states it."""
-    statement: Text
-    """What is claimed, in one sentence."""
-    remark: str = ""
-    """What the source leaves open."""
-
-
-class GroupDifference(Claim):
-    """Features that are lower or higher in one group than in another."""
-
-    kind: Literal["group_difference"]
-    """Tells claims of this kind."""
-    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    """What differs."""
-    group: Identifier
-    """The group that is lower or higher …"""
-    versus: Identifier
-    """… than this one."""
-    direction: Literal["lower", "higher"]
-    """Which way."""
-    p: PBound | None = None
-    """P as printed."""
-
-
-class GroupMean(Part):
-    """Mean and standard deviation of one feature in one group, as printed."""
-
-    feature: Feature
-    """What was measured."""
-    group: Identifier
-    """In whom."""
-    mean: Number
-    """Mean, in the claim's unit."""
-    sd: Positive
-    """Standard deviation, in the claim's unit."""
-
-
-class GroupMeans(Claim):
-    """Means and standard deviations of features in the groups."""
-
-    kind: Literal["group_means"]
-    """Tells claims of this kind."""
-    unit: Unit
-    """Unit as printed; 1 where there is none."""
-    means: Annotated[tuple[GroupMean, ...], Field(min_length=1)]
-    """One entry for each feature and group."""
-
-    @model_validator(mode="after")
-    def _one_value_each(self) -> Self:
-        seen = set()
-        for row in self.means:
-            has_unit = not row.feature.endswith(".fa")
-            if has_unit == (self.unit == "1"):
-                allowed = "a unit of diffusivity for md, ad and rd, and 1 for fa"
-                raise _refusal(f"{self.unit} for {row.feature}", allowed, field="unit")
-            if (row.feature, row.group) in seen:
-                raise _refusal(
-                    f"{row.feature} ({row.group}) twice", "one entry for each feature and group", field="means"
-                )
-            seen.add((row.feature, row.group))
-        return self
-
-
-class Factor(Part):
-    """A feature that goes with the event."""
-
-    feature: Feature
-    """What was measured."""
-    change: Literal["decrease", "increase"]
-    """Which change of the feature goes with the event."""
-
-
-class IndependentFactors(Claim):
-    """Features that remain related to the event in a multivariable logistic regression."""
-
-    kind: Literal["independent_factors"]
-    """Tells claims of this kind."""
-    event: Identifier
-    """The group that is predicted."""
-    factors: Annotated[tuple[Factor, ...], Field(min_length=1)]
-    """The features and the change that goes with the event."""
-    p: PBound | None = None
-    """P as printed."""
-
-
-class CorrelationClaim(Claim):
-    """A correlation of features with the outcome, in the words in which it was printed."""
-
-    kind: Literal["correlation"]
-    """Tells claims of this kind."""
-    features: tuple[Feature, ...] = ()
-    """What was correlated; empty where the source does not say, and a reading does."""
-    outcome: Literal["weakening", "strength"]
-    """Whether the source speaks of strength or of its loss."""
-    change: Literal["decrease", "increase"]
-    """Whether the source speaks of the features themselves (increase) or of their decrease."""
-    sign: Literal["positive", "negative"]
-    """Sign of the correlation in these words."""
-    coefficient: Number | None = None
-    """Correlation coefficient as printed, for these words."""
-    interval: PrintedInterval | None = None
-    """Its confidence interval as printed."""
-    p: PBound | None = None
-    """P as printed."""
-
-    @model_validator(mode="after")
-    def _signs_agree(self) -> Self:
-        if self.coefficient is None:
-            if self.interval is not None:
-                raise _refusal("an interval alone", "an interval together with its coefficient", field="interval")
-            return self
-        value = _decimal(self.coefficient)
-        if not -1 <= value <= 1 or (value > 0) != (self.sign == "positive"):
-            raise _refusal(
-                self.coefficient, f"a {self.sign} number within -1 to 1, as `sign` says", field="coefficient"
-            )
-        if self.interval is not None:
-            self.interval.require(self.coefficient, lowest=-1, highest=1)
-        return self
-
-    @property
-    def turn(self) -> int:
-        """1 if the printed words speak of the feature and of strength alike, −1 if one of them is turned round."""
-        return 1 if (self.outcome == "weakening") == (self.change == "decrease") else -1
-
-    @property
-    def sign_with_grade(self) -> int:
-        """Sign of the correlation between the feature's value and the grade: 1 or −1."""
-        return self.turn * (1 if self.sign == "positive" else -1)
-
-
-class AucClaim(Claim):
-    """Area under the ROC curve of a feature, or of a model of several."""
-
-    kind: Literal["auc"]
-    """Tells claims of this kind."""
-    predictor: Predictor
-    """The feature, or the parameters that the model combines (fa+md)."""
-    features: tuple[Feature, ...] = ()
-    """What the model contains; empty where the source does not say, and a reading does."""
-    auc: Number
-    """Area as printed."""
-    interval: PrintedInterval | None = None
-    """Its confidence interval as printed."""
-
-    @model_validator(mode="after")
-    def _within_one(self) -> Self:
-        if not 0 <= _decimal(self.auc) <= 1:
-            raise _refusal(self.auc, "an area within 0 to 1", field="auc")
-        if self.interval is not None:
-            self.interval.require(self.auc, lowest=0, highest=1)
-        return self
-
-
-class AucComparison(Claim):
-    """One AUC that is higher than others."""
-
-    kind: Literal["auc_comparison"]
-    """Tells claims of this kind."""
-    higher: Predictor
-    """The predictor with the higher AUC."""
-    lower: Annotated[tuple[Predictor, ...], Field(min_length=1)]
-    """Those that it is compared with."""
-    features: tuple[Feature, ...] = ()
-    """What the models contain; empty where the source does not say, and a reading does."""
-    p: PBound | None = None
-    """P as printed."""
-
-
-AnyClaim = Annotated[
-    GroupDifference | GroupMeans | IndependentFactors | CorrelationClaim | AucClaim | AucComparison,
-    Field(discriminator="kind"),
-]
-
-
-class Reading(Part):
-    """What the source does not say but a comparison needs."""
-
-    assumed: Literal[True]
-    """Always true: a reading is never a published fact."""
-    reason: Text
-    """Why it is read this way."""
-
-
-class ParameterNameReading(Reading):
-    """Which parameter of the kit a printed name means."""
-
-    kind: Literal["parameter_name"]
-    """Tells readings of this kind."""
-    printed: Annotated[tuple[Text, ...], Field(min_length=1)]
-    """Names as printed."""
-    read_as: Parameter
-    """The kit's parameter."""
-
-
-class MuscleNameReading(Reading):
-    """Which muscle a printed name means."""
-
-    kind: Literal["muscle_name"]
-    """Tells readings of this kind."""
-    printed: Annotated[tuple[Text, ...], Field(min_length=1)]
-    """Names as printed."""
-    read_as: Identifier
-    """Canonical name of the muscle."""
-
-
-class UnitReading(Reading):
-    """Which unit a printed unit must mean."""
-
-    kind: Literal["unit"]
-    """Tells readings of this kind."""
-    parameter: Parameter
-    """The parameter that is printed in it."""
-    printed: Unit
-    """Unit as printed."""
-    read_as: Unit
-    """Unit that is meant."""
-
-
-class FeaturesReading(Reading):
-    """Which features claims are about that name none."""
-
-    kind: Literal["features"]
-    """Tells readings of this kind."""
-    claims: Annotated[tuple[Identifier, ...], Field(min_length=1)]
-    """The claims that are read this way."""
-    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    """What they are taken to be about."""
-
-
-AnyReading = Annotated[
-    ParameterNameReading | MuscleNameReading | UnitReading | FeaturesReading, Field(discriminator="kind")
+__all__ = [
+    "UNITS",
+    "AnyClaim",
+    "AnyReading",
+    "AucClaim",
+    "AucComparison",
+    "Claim",
+    "CorrelationClaim",
+    "Design",
+    "Factor",
+    "FeaturesReading",
+    "Group",
+    "GroupDifference",
+    "GroupMean",
+    "GroupMeans",
+    "IndependentFactors",
+    "MuscleNameReading",
+    "Parameter",
+    "ParameterNameReading",
+    "Printed",
+    "PrintedAuc",
+    "PrintedInterval",
+    "PublishedStudy",
+    "Test",
+    "UnitReading",
+    "interval_text",
+    "json_schema",
+    "read_auc",
+    "read_coefficient",
 ]
 
 
@@ -469,7 +134,7 @@ class PrintedAuc:
     text: str
 
 
-class PublishedStudy(Part):
+class PublishedStudy(StrictPart, File):
     """Everything a study prints, and how it is read.
 
     Raises
@@ -497,16 +162,22 @@ class PublishedStudy(Part):
     readings: tuple[AnyReading, ...] = ()
     """What had to be assumed to read it."""
 
+    refused_with: ClassVar[type[DtiMuscleError]] = PublishedError
+
     @classmethod
-    def from_mapping(cls, mapping: Any, *, source: str, registry: MuscleRegistry | None = None) -> Self:
+    def from_mapping(
+        cls, values: Any, *, source: str, lines: Lines | None = None, registry: MuscleRegistry | None = None
+    ) -> Self:
         """Check a study as read from its YAML file.
 
         Parameters
         ----------
-        mapping : dict
+        values : dict
             Fields as in `data/published/*.yaml`.
         source : str
             Name of the file, for messages.
+        lines : mapping of tuple to int, optional
+            Line of each field, for messages; by default they name none.
         registry : MuscleRegistry, optional
             Muscles that features may name; by default their names are not checked.
 
@@ -518,64 +189,81 @@ class PublishedStudy(Part):
         Raises
         ------
         PublishedError
-            If a field is unknown, missing or not of its form, or parts contradict each other.
+            If a field is unknown, missing or not of its form, or parts contradict each other. The message is one
+            line: file, line, field, what was found and what is allowed.
         """
-        if not isinstance(mapping, dict):
-            raise PublishedError(f"{source}: found {mapping!r}; allowed: a mapping with {', '.join(cls.model_fields)}.")
-        try:
-            study = cls.model_validate(_with_tuples(mapping))
-        except ValidationError as error:
-            raise PublishedError(f"{source}: {_explain(error, mapping)}") from error
-        if registry is not None:
-            for muscle in study.muscles:
-                if muscle not in registry.names:
-                    allowed = _one_of(registry.names, muscle)
-                    raise PublishedError(f"{source}: muscle: found '{muscle}'; allowed: {allowed}")
-        return study
+        context = {"muscles": registry.names} if registry is not None else None
+        return cls._checked(values, source=source, lines=lines, context=context)
 
     @model_validator(mode="after")
     def _parts_belong_together(self) -> Self:
-        for field, names in (
-            ("groups", [group.id for group in self.groups]),
-            ("groups", [str(group.stands_for) for group in self.groups if group.stands_for]),
-            ("claims", [claim.id for claim in self.claims]),
-        ):
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise _refusal(f"{twice[0]} twice", "each once", field=field)
-        if sum(group.n for group in self.groups) != self.design.n:
-            found = " + ".join(str(group.n) for group in self.groups)
-            raise _refusal(found, f"groups that add up to design.n, {self.design.n}", field="groups")
-        for claim in self.claims:
-            for group in _groups_named(claim):
-                if group not in {known.id for known in self.groups}:
-                    allowed = _one_of((known.id for known in self.groups), group)
-                    raise _refusal(group, allowed, field=f"claims.{claim.id}.group")
-            self._require_features(claim)
+        self._require_each_once()
+        self._require_grades()
+        known = [group.id for group in self.groups]
+        for position, claim in enumerate(self.claims):
+            for place, group in groups_named(claim):
+                if group not in known:
+                    raise refusal(shown(group), one_of(known, group), field=("claims", position, *place))
+            self._require_features(position, claim)
+            for place, n, largest in self._numbers(claim):
+                if n is not None and n > largest:
+                    raise refusal(str(n), f"at most {largest} patients", field=("claims", position, *place))
         self._require_claims_of_readings()
         return self
 
-    def _require_features(self, claim: Claim) -> None:
-        n_sources = bool(_features_named(claim)) + sum(
-            claim.id in reading.claims for reading in self._features_readings
-        )
+    def _require_each_once(self) -> None:
+        units = [
+            f"{reading.printed} for {reading.parameter}" if isinstance(reading, UnitReading) else ""
+            for reading in self.readings
+        ]
+        for part, field, names in (
+            ("groups", "id", [group.id for group in self.groups]),
+            ("groups", "stands_for", [group.stands_for or "" for group in self.groups]),
+            ("claims", "id", [claim.id for claim in self.claims]),
+            ("readings", "printed", units),
+        ):
+            for position, name in enumerate(names):
+                if name and name in names[:position]:
+                    raise refusal(f"{shown(name)} twice", "each once", field=(part, position, field))
+
+    def _require_grades(self) -> None:
+        if sum(group.n for group in self.groups) != self.design.n:
+            found = " + ".join(str(group.n) for group in self.groups)
+            raise refusal(found, f"groups that add up to design.n, {self.design.n}", field=("groups",))
+        for position, group in enumerate(self.groups):
+            if not self.outcome.lowest <= group.grades.lowest <= group.grades.highest <= self.outcome.highest:
+                found = f"{group.grades.lowest} to {group.grades.highest}"
+                allowed = f"grades of the outcome, {self.outcome.lowest} to {self.outcome.highest}"
+                raise refusal(found, allowed, field=("groups", position, "grades"))
+
+    def _require_features(self, position: int, claim: Claim) -> None:
+        n_sources = bool(features_named(claim)) + sum(claim.id in reading.claims for reading in self._features_readings)
         if n_sources != 1:
-            raise _refusal(
+            raise refusal(
                 "no features" if n_sources == 0 else "features in more than one place",
                 "features in the claim, or one reading of kind features that names the claim",
-                field=f"claims.{claim.id}.features",
+                field=("claims", position, "features"),
             )
+
+    def _numbers(self, claim: Claim) -> Iterator[tuple[Place, int | None, int]]:
+        """List the numbers of patients that a claim prints, and what each can be at most."""
+        match claim:
+            case GroupMeans():
+                for position, row in enumerate(claim.means):
+                    yield ("means", position, "n"), row.n, self.group(row.group).n
+            case CorrelationClaim():
+                yield ("n",), claim.n, self.design.n
+            case AucClaim():
+                poor = sum(group.n for group in self.groups if group.stands_for == "poor")
+                yield ("n_event",), claim.n_event, poor
+                yield ("n_other",), claim.n_other, self.design.n - poor
 
     def _require_claims_of_readings(self) -> None:
         known = [claim.id for claim in self.claims]
-        for reading in self._features_readings:
-            for name in reading.claims:
+        for position, reading in enumerate(self.readings):
+            for entry, name in enumerate(reading.claims if isinstance(reading, FeaturesReading) else ()):
                 if name not in known:
-                    raise _refusal(name, _one_of(known, name), field="readings.features.claims")
-        units = [(reading.parameter, reading.printed) for reading in self.readings if isinstance(reading, UnitReading)]
-        for parameter, printed in units:
-            if units.count((parameter, printed)) > 1:
-                raise _refusal(f"{printed} for {parameter} twice", "one reading of each unit", field="readings.unit")
+                    raise refusal(shown(name), one_of(known, name), field=("readings", position, "claims", entry))
 
     @property
     def _features_readings(self) -> tuple[FeaturesReading, ...]:
@@ -609,7 +297,7 @@ class PublishedStudy(Part):
         for claim in self.claims:
             if claim.id == claim_id:
                 return claim
-        allowed = _one_of((claim.id for claim in self.claims), claim_id)
+        allowed = one_of((claim.id for claim in self.claims), claim_id)
         raise PublishedError(f"{self.id}: claims: found '{claim_id}'; allowed: {allowed}")
 
     def group(self, group_id: str) -> Group:
@@ -633,7 +321,7 @@ class PublishedStudy(Part):
         for group in self.groups:
             if group.id == group_id:
                 return group
-        allowed = _one_of((group.id for group in self.groups), group_id)
+        allowed = one_of((group.id for group in self.groups), group_id)
         raise PublishedError(f"{self.id}: groups: found '{group_id}'; allowed: {allowed}")
 
     def features_of(self, claim_id: str) -> tuple[str, ...]:
@@ -655,7 +343,7 @@ class PublishedStudy(Part):
             If the study has no such claim.
         """
         reading = self.features_reading(claim_id)
-        return reading.features if reading else _features_named(self.claim(claim_id))
+        return reading.features if reading else features_named(self.claim(claim_id))
 
     def features_reading(self, claim_id: str) -> FeaturesReading | None:
         """Return the assumption about what a claim is about, or None where the source says it.
@@ -695,22 +383,20 @@ class PublishedStudy(Part):
                 return f"{reading.printed[0]} ({parameter.upper()})"
         return parameter.upper()
 
-    def printed_mean(self, feature: str, group: str) -> Printed | None:
-        """Find the printed mean of a feature.
+    def in_words(self, name: str) -> str:
+        """Write a feature, a model or a muscle as a sentence can name it.
 
         Parameters
         ----------
-        feature : str
-            Such as `adductor_longus.md`.
-        group : {"poor", "good"}
-            Group of new data; the study's group that stands for it is looked up.
-
-        Returns
-        -------
-        Printed or None
-            The first that is printed; None where there is none.
+        name : str
+            `adductor_longus.md` becomes "ADC (MD) of adductor longus", `fa+md` "FA + ADC (MD)", and a muscle words.
         """
-        return self.printed_means.get((feature, group))
+        muscle, dot, parameter = name.partition(".")
+        if dot:
+            return f"{self.parameter_title(parameter)} of {self.in_words(muscle)}"
+        if set(name.split("+")) <= {"fa", "md", "ad", "rd"}:
+            return " + ".join(self.parameter_title(part) for part in name.split("+"))
+        return name.replace("_", " ")
 
     @property
     def printed_means(self) -> dict[tuple[str, str], Printed]:
@@ -779,7 +465,7 @@ class PublishedStudy(Part):
             "odds_ratio": self._factors,
         }
         if kind not in directions:
-            raise PublishedError(f"{self.id}: kind of direction: found '{kind}'; allowed: {_one_of(directions, kind)}")
+            raise PublishedError(f"{self.id}: kind of direction: found '{kind}'; allowed: {one_of(directions, kind)}")
         found: dict[str, str] = {}
         for feature, words, p in directions[kind]():
             found.setdefault(feature, f"{words}, P {p}" if p else words)
@@ -818,7 +504,13 @@ class PublishedStudy(Part):
             for factor in claim.factors if role else ():
                 is_lower = (factor.change == "decrease") == (role == "poor")
                 name = self.parameter_title(factor.feature.split(".")[1]).partition(" (")[0]
-                yield factor.feature, f"independent factor ({'lower' if is_lower else 'higher'} {name})", claim.p
+                words = f"independent factor ({'lower' if is_lower else 'higher'} {name})"
+                if factor.odds_ratio is not None:
+                    # Of a table of poor function the odds ratio of the other group would be the wrong one.
+                    whose = "" if role == "poor" else f" of {self.group(claim.event).title}"
+                    words += f", odds ratio{whose} {factor.odds_ratio}{interval_text(factor.interval)}"
+                    words += f" per {factor.per}" if factor.per else ""
+                yield factor.feature, words, factor.p or claim.p
 
     def read_mean(self, claim: GroupMeans, row: GroupMean) -> Printed:
         """Turn a printed mean into numbers, under the reading of its unit.
@@ -837,32 +529,18 @@ class PublishedStudy(Part):
         """
         reading = self.unit_reading(row.feature.split(".")[1], claim.unit)
         unit = reading.read_as if reading else claim.unit
-        numbers = f"{row.mean} ± {row.sd}"
+        numbers = f"{row.mean} ± {row.sd}{' (SE)' if claim.spread == 'se' else ''}"
+        n = row.n or self.group(row.group).n
         return Printed(
-            value=float(_decimal(row.mean) * UNITS[unit]),
-            sd=float(_decimal(row.sd) * UNITS[unit]),
+            value=float(as_decimal(row.mean) * UNITS[unit]),
+            sd=float(as_decimal(row.sd) * UNITS[unit]) * (math.sqrt(n) if claim.spread == "se" else 1),
             step=float(_step(row.mean) * UNITS[unit]),
             text=numbers if claim.unit == "1" else f"{numbers} {claim.unit}",
             numbers=numbers,
-            n=self.group(row.group).n,
+            n=n,
             unit=unit,
             is_unit_assumed=reading is not None,
         )
-
-    def auc(self, predictor: str) -> PrintedAuc | None:
-        """Find the printed AUC of a feature or model.
-
-        Parameters
-        ----------
-        predictor : str
-            Such as `fa+md`.
-
-        Returns
-        -------
-        PrintedAuc or None
-            The first that is printed; None where there is none.
-        """
-        return self.printed_aucs.get(predictor)
 
     @property
     def printed_aucs(self) -> dict[str, PrintedAuc]:
@@ -879,6 +557,35 @@ class PublishedStudy(Part):
         return {predictor: printed.text for predictor, printed in self.printed_aucs.items()}
 
 
+class _WithoutTitles(GenerateJsonSchema):
+    """Leaves out the titles that are made of the names of fields and say nothing more."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """Describe the YAML of a published study to editors and other programs (JSON Schema, draft 2020-12).
+
+    What holds between fields (groups that add up, features that are named once) is beyond it; `from_mapping` checks
+    it too, and the names of muscles.
+
+    Returns
+    -------
+    dict
+        The schema, with the description of every field.
+    """
+    schema = PublishedStudy.model_json_schema(schema_generator=_WithoutTitles)
+    # Of the descriptions of parts only the first paragraph is about the file; the rest is about the class.
+    for part in schema["$defs"].values():
+        part["description"] = part["description"].partition("\n\n")[0]
+    return schema | {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Published study",
+        "description": "What a study printed: its groups, numbers and claims, and what must be assumed to read them.",
+    }
+
+
 def read_auc(claim: AucClaim) -> PrintedAuc:
     """Turn a printed AUC into numbers.
 
@@ -893,7 +600,7 @@ def read_auc(claim: AucClaim) -> PrintedAuc:
         The AUC as text and as numbers.
     """
     return PrintedAuc(
-        value=float(_decimal(claim.auc)),
+        value=float(as_decimal(claim.auc)),
         interval=claim.interval.interval if claim.interval else None,
         step=float(_step(claim.auc)),
         text=claim.auc + interval_text(claim.interval),
@@ -915,7 +622,7 @@ def read_coefficient(claim: CorrelationClaim) -> tuple[float | None, Interval | 
     interval : Interval or None
         Its interval, turned alike.
     """
-    value = None if claim.coefficient is None else claim.turn * float(_decimal(claim.coefficient))
+    value = None if claim.coefficient is None else claim.turn * float(as_decimal(claim.coefficient))
     if claim.interval is None:
         return value, None
     printed = claim.interval.interval
@@ -934,102 +641,12 @@ def interval_text(interval: PrintedInterval | None) -> str:
     return f" ({interval.level_percent}% CI {interval.low}–{interval.high})" if interval else ""
 
 
-def _with_tuples(value: Any) -> Any:
-    """Turn the lists of YAML into tuples, which strict fields ask for."""
-    if isinstance(value, dict):
-        return {key: _with_tuples(entry) for key, entry in value.items()}
-    return tuple(_with_tuples(entry) for entry in value) if isinstance(value, list) else value
-
-
-def _decimal(text: str) -> Decimal:
-    return Decimal(text.replace("−", "-"))
-
-
 def _turned(number: str, turn: int) -> str:
     """Write a printed number with its sign kept (1) or turned (−1), and its digits as they are."""
     digits = number.lstrip("-−")
     is_negative = (number != digits) == (turn > 0)
-    return f"−{digits}" if is_negative and _decimal(digits) else digits
+    return f"−{digits}" if is_negative and as_decimal(digits) else digits
 
 
 def _step(text: str) -> Decimal:
     return Decimal(1).scaleb(-len(text.partition(".")[2]))
-
-
-def _groups_named(claim: Claim) -> Iterator[str]:
-    if isinstance(claim, GroupDifference):
-        yield from (claim.group, claim.versus)
-    elif isinstance(claim, GroupMeans):
-        yield from (row.group for row in claim.means)
-    elif isinstance(claim, IndependentFactors):
-        yield claim.event
-
-
-def _features_named(claim: Claim) -> tuple[str, ...]:
-    match claim:
-        case GroupMeans():
-            return tuple(dict.fromkeys(row.feature for row in claim.means))
-        case IndependentFactors():
-            return tuple(factor.feature for factor in claim.factors)
-        case GroupDifference() | CorrelationClaim():
-            return claim.features
-        case AucClaim():
-            return claim.features or _single(claim.predictor)
-        case AucComparison():
-            single = [_single(predictor) for predictor in (claim.higher, *claim.lower)]
-            return claim.features or (sum(single, ()) if all(single) else ())
-    return ()
-
-
-def _single(predictor: str) -> tuple[str, ...]:
-    return (predictor,) if "." in predictor else ()
-
-
-def _explain(error: ValidationError, mapping: dict[str, Any]) -> str:
-    details = error.errors(include_url=False)
-    first = details[0]
-    extra = first.get("ctx", {}).get("field", "")
-    place = ".".join(part for part in (_place(first["loc"], mapping), extra) if part)
-    sentence = _EXPLANATIONS.get(first["type"], _other)(first)
-    end = "" if sentence.endswith((".", "?")) else "."
-    more = f" ({len(details) - 1} more after this one.)" if len(details) > 1 else ""
-    return f"{place or 'the file'}: {sentence}{end}{more}"
-
-
-def _place(loc: tuple[int | str, ...], mapping: dict[str, Any]) -> str:
-    """Name a place by identifiers instead of positions, without the tags that pydantic adds for kinds."""
-    names: list[str] = []
-    current: Any = mapping
-    for index, part in enumerate(loc):
-        is_tag = index > 0 and isinstance(loc[index - 1], int) and part == current.get("kind")
-        if isinstance(part, int):
-            current = current[part]
-            names.append(str(current["id"]) if isinstance(current, dict) and "id" in current else str(part + 1))
-        elif not is_tag:
-            current = current.get(part)
-            names.append(part)
-    return ".".join(names)
-
-
-def _unknown_kind(detail: ErrorDetails) -> str:
-    known = re.findall(r"'([^']+)'", detail["ctx"]["expected_tags"])
-    return f"kind: found '{detail['ctx']['tag']}'; allowed: {_one_of(known, detail['ctx']['tag'])}"
-
-
-def _other(detail: ErrorDetails) -> str:
-    message = detail["msg"]
-    return f"found {_shown(detail)}; allowed: {message[0].lower()}{message[1:]}"
-
-
-def _shown(detail: ErrorDetails) -> str:
-    return json.dumps(detail["input"], ensure_ascii=False, default=str)
-
-
-_EXPLANATIONS: dict[str, Callable[[ErrorDetails], str]] = {
-    "refused": lambda detail: detail["msg"],
-    "missing": lambda _: "found nothing; allowed: this field is needed",
-    "string_type": lambda detail: f"found {_shown(detail)}; allowed: text; put numbers as printed and dates in quotes",
-    "literal_error": lambda detail: f"found {_shown(detail)}; allowed: {detail['ctx']['expected']}",
-    "union_tag_invalid": _unknown_kind,
-    "union_tag_not_found": lambda _: "found no kind; allowed: `kind` says what it is",
-}

@@ -1,38 +1,38 @@
-"""Whether new data bear out what a study claims.
-
-Two plain criteria. A claim about a direction is borne out when the new estimate has the same direction and
-P below 0.05. A claim with a number is borne out when the new interval contains that number.
-"""
+"""Whether new data bear out what a study claims, by several criteria and never by one alone."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from scipy import stats
+from scipy import special
 
-from dtimuscle.replication.published import (
-    AnyClaim,
-    AucClaim,
-    AucComparison,
-    CorrelationClaim,
-    GroupDifference,
-    GroupMeans,
-    IndependentFactors,
-    PublishedStudy,
-    interval_text,
-    read_auc,
-    read_coefficient,
+from dtimuscle.replication import effects
+from dtimuscle.replication.criteria import (
+    CRITERIA,
+    LEVEL,
+    NO_NEUTRAL,
+    SIGNIFICANCE,
+    Criterion,
+    CriterionAnswer,
+    CriterionName,
+    Effect,
+    bayes_factor,
+    combined,
+    original_in_interval,
+    prediction_interval,
+    sceptical_p,
+    significance,
+    small_telescopes,
 )
+from dtimuscle.replication.effects import Scale, on_printed_scale
+from dtimuscle.replication.published import AnyClaim, PublishedStudy
+from dtimuscle.replication.questions import Question, questions
 from dtimuscle.statistics.estimates import Estimate, Interval
 
+__all__ = ["LEVEL", "SIGNIFICANCE", "Agreement", "Verdict", "judge", "on_printed_scale"]
+
 Agreement = Literal["agrees", "disagrees", "undecided", "not testable"]
-
-# Below this P a direction counts as shown: the bound that muscle studies state.
-SIGNIFICANCE = 0.05
-
-# Coverage of the interval that a mean is given.
-LEVEL = 0.95
 
 _KIND_IN_WORDS = {
     "mean": "mean",
@@ -70,6 +70,16 @@ class Verdict:
         Why, in plain words.
     group : str, default=""
         Group of new data that the number belongs to ("poor" or "good"); empty where it belongs to none.
+    criteria : tuple of Criterion, default=()
+        What each criterion says, in the order of `CRITERIA`, all of them; empty where the new data give no estimate
+        that could answer the claim.
+    published_effect, found_effect : Effect or None, default=None
+        Both estimates on the scale on which they were compared (see `on_printed_scale`); None where a standard error
+        is not known. A difference between the groups has one where the study prints both means, though the claim
+        itself may print only a direction.
+    scale : str, default=""
+        Name of that scale: "difference", "mean", "Fisher z", "logit AUC" or "log odds ratio"; empty where there is no
+        such effect.
     """
 
     claim_id: str
@@ -82,27 +92,10 @@ class Verdict:
     agreement: Agreement
     reason: str
     group: str = ""
-
-
-@dataclass(frozen=True)
-class _Question:
-    """One thing that a claim says, in a form in which an estimate can answer it.
-
-    `neutral` is the value that means no effect, and `sign` on which side of it the claim is; a mean has neither.
-    """
-
-    kind: str
-    subject: str
-    published: str
-    neutral: float | None = None
-    sign: int = 0
-    as_published: str = ""
-    opposite: str = ""
-    value: float | None = None
-    interval: Interval | None = None
-    group: str = ""
-    caveat: str = ""
-    obstacle: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    published_effect: Effect | None = None
+    found_effect: Effect | None = None
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +103,27 @@ class _Answer:
     agreement: Agreement
     reason: str
     found: Estimate | None = None
+    effect: Effect | None = None
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A new estimate, with what every criterion says about it."""
+
+    found: Estimate
+    side: int
+    p: float
+    effect: Effect | str
+    criteria: dict[CriterionName, Criterion] = field(default_factory=dict)
+
+    @property
+    def is_shown(self) -> bool:
+        return self.p < SIGNIFICANCE
+
+    @property
+    def fits(self) -> CriterionAnswer:
+        return self.criteria["prediction_interval"].answer
 
 
 def judge(
@@ -117,11 +131,22 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Hold new estimates against the claims of a study.
 
-    A direction (lower, an independent factor, a sign, a higher AUC) *agrees* when the estimate has it with
-    P < 0.05, *disagrees* when it has the opposite one with P < 0.05, and is *undecided* when P ≥ 0.05.
-    A printed number *agrees* when the new interval contains it, and *disagrees* otherwise; it is *undecided* when
-    the interval also contains the value of no effect (AUC 0.5, correlation 0), for such data cannot tell the two apart.
-    A mean without interval gets Student's, from its SD and n. *Not testable* is what the new data give no estimate for.
+    Every criterion of `criteria` is put that can be. `Verdict.agreement` sums up three answers: is the direction the
+    published one, is it shown (two-sided P < 0.05), and does the new value lie in the prediction interval, where the
+    published one, chance included, lets one expect it?
+
+    A claim with a number (a correlation, an AUC, an odds ratio) *agrees* if all three are yes. It *disagrees* if the
+    value lies outside the prediction interval, though the effect may be there but larger or smaller than chance would
+    explain, or if the opposite direction is shown. Otherwise it is *undecided*. A mean, which has no direction, agrees
+    inside the interval and disagrees outside.
+
+    A claim about a direction (lower, an independent factor, a sign, a higher AUC) *agrees* if that direction is shown,
+    *disagrees* if the opposite one is, and is *undecided* if neither is. But where the study prints the means of both
+    groups, and the new difference is not shown and lies outside the prediction interval of theirs, it *disagrees* too.
+
+    Where a number comes without standard error, the new confidence interval decides: *disagrees* if it leaves out the
+    published value, *undecided* if it also contains no effect. *Not testable* is what the new data give no estimate
+    for; the reason says what is missing.
 
     Parameters
     ----------
@@ -146,14 +171,13 @@ def judge(
     found = tuple(estimates)
     return tuple(
         _verdict(published, claim, question, found)
-        for claim in published.claims
+        for claim, question in questions(published)
         if not wanted or claim.id in wanted
-        for question in _questions(published, claim)
     )
 
 
 def _verdict(
-    published: PublishedStudy, claim: AnyClaim, question: _Question, estimates: tuple[Estimate, ...]
+    published: PublishedStudy, claim: AnyClaim, question: Question, estimates: tuple[Estimate, ...]
 ) -> Verdict:
     answer = _answer(published, question, estimates)
     return Verdict(
@@ -167,125 +191,14 @@ def _verdict(
         agreement=answer.agreement,
         reason=f"{answer.reason} {question.caveat}".strip() if answer.found else answer.reason,
         group=question.group,
+        criteria=answer.criteria,
+        published_effect=question.effect if isinstance(question.effect, Effect) else None,
+        found_effect=answer.effect,
+        scale=question.scale if question.scale and isinstance(question.effect, Effect) else "",
     )
 
 
-def _questions(published: PublishedStudy, claim: AnyClaim) -> Iterator[_Question]:
-    match claim:
-        case GroupDifference():
-            yield from _ask_difference(published, claim)
-        case GroupMeans():
-            yield from _ask_means(published, claim)
-        case IndependentFactors():
-            yield from _ask_factors(published, claim)
-        case CorrelationClaim():
-            yield from _ask_correlation(published, claim)
-        case AucClaim():
-            yield from _ask_auc(published, claim)
-        case AucComparison():
-            yield from _ask_comparison(published, claim)
-
-
-def _ask_difference(published: PublishedStudy, claim: GroupDifference) -> Iterator[_Question]:
-    group, versus = published.group(claim.group), published.group(claim.versus)
-    is_poor_first = group.stands_for == "poor"
-    other_way = "higher" if claim.direction == "lower" else "lower"
-    for feature in claim.features:
-        yield _Question(
-            kind="difference",
-            subject=feature,
-            published=_with_p(f"{claim.direction} with {group.title}", claim.p),
-            neutral=0.0,
-            sign=(1 if claim.direction == "higher" else -1) * (1 if is_poor_first else -1),
-            as_published=f"the value is {claim.direction} with {group.title}",
-            opposite=f"the value is {other_way} with {group.title}",
-            obstacle=_obstacle({group.stands_for, versus.stands_for} == {"poor", "good"}),
-        )
-
-
-def _ask_means(published: PublishedStudy, claim: GroupMeans) -> Iterator[_Question]:
-    for row in claim.means:
-        printed = published.read_mean(claim, row)
-        group = published.group(row.group)
-        yield _Question(
-            kind="mean",
-            subject=row.feature,
-            published=printed.text,
-            value=printed.value,
-            group=group.stands_for or row.group,
-            caveat=f"The printed unit is read as {printed.unit}, an assumption." if printed.is_unit_assumed else "",
-            obstacle=_obstacle(group.stands_for is not None),
-        )
-
-
-def _ask_factors(published: PublishedStudy, claim: IndependentFactors) -> Iterator[_Question]:
-    event = published.group(claim.event)
-    for factor in claim.factors:
-        lower, higher = (f"{word} values go with {event.title}" for word in ("lower", "higher"))
-        is_lower = factor.change == "decrease"
-        yield _Question(
-            kind="odds_ratio",
-            subject=factor.feature,
-            published=_with_p(f"{factor.change} is an independent factor of {event.title}", claim.p),
-            neutral=1.0,
-            sign=(-1 if is_lower else 1) * (1 if event.stands_for == "poor" else -1),
-            as_published=lower if is_lower else higher,
-            opposite=higher if is_lower else lower,
-            obstacle=_obstacle(event.stands_for is not None),
-        )
-
-
-def _ask_correlation(published: PublishedStudy, claim: CorrelationClaim) -> Iterator[_Question]:
-    value, interval = read_coefficient(claim)
-    words = f"{claim.sign} correlation of {claim.change} with {claim.outcome}"
-    if claim.coefficient is not None:
-        words += f", r = {claim.coefficient}{interval_text(claim.interval)}"
-    falls, rises = "the value falls as the muscle weakens", "the value rises as the muscle weakens"
-    is_falling = claim.sign_with_grade > 0
-    for feature in published.features_of(claim.id):
-        yield _Question(
-            kind="correlation",
-            subject=feature,
-            published=_with_p(words, claim.p),
-            neutral=0.0,
-            sign=claim.sign_with_grade,
-            as_published=falls if is_falling else rises,
-            opposite=rises if is_falling else falls,
-            value=value,
-            interval=interval,
-            caveat=_caveat(published, claim),
-        )
-
-
-def _ask_auc(published: PublishedStudy, claim: AucClaim) -> Iterator[_Question]:
-    printed = read_auc(claim)
-    yield _Question(
-        kind="auc",
-        subject=claim.predictor,
-        published=printed.text,
-        neutral=0.5,
-        value=printed.value,
-        interval=printed.interval,
-        caveat=_caveat(published, claim),
-    )
-
-
-def _ask_comparison(published: PublishedStudy, claim: AucComparison) -> Iterator[_Question]:
-    for predictor in claim.lower:
-        better, other = (_in_words(published, name) for name in (claim.higher, predictor))
-        yield _Question(
-            kind="auc_difference",
-            subject=f"{claim.higher} - {predictor}",
-            published=_with_p(f"AUC of {better} higher than of {other}", claim.p),
-            neutral=0.0,
-            sign=1,
-            as_published=f"{better} has a higher AUC than {other}",
-            opposite=f"{better} has a lower AUC than {other}",
-            caveat=_caveat(published, claim),
-        )
-
-
-def _answer(published: PublishedStudy, question: _Question, estimates: tuple[Estimate, ...]) -> _Answer:
+def _answer(published: PublishedStudy, question: Question, estimates: tuple[Estimate, ...]) -> _Answer:
     if question.obstacle:
         return _Answer("not testable", question.obstacle)
     found = _find(question.kind, question, estimates)
@@ -294,10 +207,83 @@ def _answer(published: PublishedStudy, question: _Question, estimates: tuple[Est
         return _not_entered(question, univariate) if univariate else _missing(published, question, estimates)
     if not math.isfinite(found.value):
         return _Answer("not testable", _no_value(question.kind), found)
-    return _by_direction(question, found) if question.value is None else _by_interval(question, question.value, found)
+    new = _compare(question, found)
+    if question.value is None:
+        answer = _by_direction(question, new)
+    elif new.fits == "not testable":
+        answer = _by_interval(question, question.value, new)
+    else:
+        answer = _by_prediction(question, new)
+    effect = new.effect if isinstance(question.effect, Effect) and isinstance(new.effect, Effect) else None
+    return replace(answer, found=new.found, effect=effect, criteria=tuple(new.criteria[name] for name in CRITERIA))
 
 
-def _find(kind: str, question: _Question, estimates: tuple[Estimate, ...]) -> Estimate | None:
+def _compare(question: Question, found: Estimate) -> _Comparison:
+    """Ask every criterion."""
+    interval = found.interval or _student_interval(found)
+    if interval is not found.interval:
+        found = replace(found, interval=interval)
+    distance = found.value - (question.neutral or 0.0)
+    effect = effects.new_effect(question.scale, found) if question.scale else str(question.effect)
+    new = _Comparison(found, side=int(distance > 0) - int(distance < 0), p=_p(found, effect), effect=effect)
+    answers = [_significance(question, distance, new.p), _original_in_interval(question, found.interval)]
+    if isinstance(question.effect, Effect) and isinstance(new.effect, Effect) and question.scale:
+        criteria = (prediction_interval, small_telescopes, sceptical_p, bayes_factor, combined)
+        answers += [_printed(criterion(question.effect, new.effect), question.scale) for criterion in criteria]
+    else:
+        reason = question.effect if isinstance(question.effect, str) else str(new.effect)
+        missing = [name for name in CRITERIA if name not in {answer.name for answer in answers}]
+        answers += [Criterion(name, "not testable", reason=reason) for name in missing]
+    return replace(new, criteria={answer.name: answer for answer in answers})
+
+
+def _significance(question: Question, distance: float, p: float) -> Criterion:
+    if question.neutral is None:
+        return Criterion("significance", "not testable", reason=NO_NEUTRAL)
+    return significance(distance, p, sign=question.sign)
+
+
+def _original_in_interval(question: Question, interval: Interval | None) -> Criterion:
+    if question.comparable is None:
+        return Criterion("original_in_interval", "not testable", reason=str(question.effect))
+    return original_in_interval(question.comparable, interval)
+
+
+def _printed(criterion: Criterion, scale: Scale) -> Criterion:
+    """Put the numbers of a criterion on the printed scale."""
+    bounds = criterion.interval
+    if bounds is not None:
+        low, high = (on_printed_scale(scale, end) for end in (bounds.low, bounds.high))
+        bounds = Interval(low, high, bounds.level)
+    is_estimate = CRITERIA[criterion.name].value_kind == "estimate"
+    return replace(
+        criterion,
+        value=on_printed_scale(scale, criterion.value) if is_estimate else criterion.value,
+        limit=on_printed_scale(scale, criterion.limit),
+        interval=bounds,
+    )
+
+
+def _p(found: Estimate, effect: Effect | str) -> float:
+    """P of an estimate; where it brings none, what its interval implies."""
+    if math.isfinite(found.p):
+        return found.p
+    if found.kind == "auc":
+        return _p_of_auc(found.value, found.interval)
+    return effect.p if isinstance(effect, Effect) and effect.has_neutral else math.nan
+
+
+def _p_of_auc(value: float, interval: Interval | None) -> float:
+    """P against 0.5 by the near end of the interval: below 0.05 where a 95% interval leaves 0.5 out."""
+    if interval is None:
+        return math.nan
+    width = value - interval.low if value > 0.5 else interval.high - value
+    if not (width > 0 and math.isfinite(width)):
+        return math.nan
+    return float(2 * special.ndtr(-abs(value - 0.5) / width * special.ndtri((1 + interval.level) / 2)))
+
+
+def _find(kind: str, question: Question, estimates: tuple[Estimate, ...]) -> Estimate | None:
     for estimate in estimates:
         same_group = kind != "mean" or estimate.group == question.group
         if estimate.kind == kind and estimate.subject == question.subject and same_group:
@@ -305,47 +291,93 @@ def _find(kind: str, question: _Question, estimates: tuple[Estimate, ...]) -> Es
     return None
 
 
-def _by_direction(question: _Question, found: Estimate) -> _Answer:
-    if not math.isfinite(found.p):
-        return _Answer("not testable", "The new data give an estimate but no P, so chance cannot be judged.", found)
-    side = _side(question, found)
-    is_shown = found.p < SIGNIFICANCE
-    if side == 0:
-        return _Answer("undecided", "The new data point neither way.", found)
-    if side == question.sign:
-        if is_shown:
-            return _Answer("agrees", f"As published, {question.as_published}; P is below 0.05.", found)
+def _by_direction(question: Question, new: _Comparison) -> _Answer:
+    if not math.isfinite(new.p):
+        return _Answer("not testable", "The new data give an estimate but no P, so chance cannot be judged.")
+    is_opposite = new.side == -question.sign
+    if new.is_shown and is_opposite:
+        return _Answer("disagrees", _contrary(question))
+    if new.is_shown and new.side:
+        return _Answer("agrees", f"As published, {question.as_published}; P is below 0.05.{_size(question, new)}")
+    if new.side == 0:
+        reason = "The new data point neither way."
+    elif is_opposite:
+        reason = (
+            f"The new data point the other way ({question.opposite}), but P is not below 0.05, so this may be chance."
+        )
+    else:
         reason = f"The new data point the published way ({question.as_published}), but P is not below 0.05."
-        return _Answer("undecided", reason, found)
-    if is_shown:
-        return _Answer("disagrees", f"Contrary to what was published, {question.opposite}; P is below 0.05.", found)
-    reason = f"The new data point the other way ({question.opposite}), but P is not below 0.05, so this may be chance."
-    return _Answer("undecided", reason, found)
+    if new.fits == "no":
+        return _Answer("disagrees", f"{reason} Yet a difference as large as the printed one would have shown.")
+    return _Answer("undecided", reason)
 
 
-def _by_interval(question: _Question, value: float, found: Estimate) -> _Answer:
-    interval = found.interval or _student_interval(found)
+def _size(question: Question, new: _Comparison) -> str:
+    """Say how the size of a difference fits the printed means, where it is known."""
+    if new.fits == "yes":
+        return " Its size fits the printed means."
+    return f" But it is {_more_or_less(question, new)} than chance would explain." if new.fits == "no" else ""
+
+
+def _by_prediction(question: Question, new: _Comparison) -> _Answer:
+    is_inside = new.fits == "yes"
+    if question.neutral is None or question.sign == 0:
+        if is_inside:
+            return _Answer("agrees", "The new value lies where the published one lets us expect it.")
+        way = "higher" if new.found.value > (question.comparable or 0.0) else "lower"
+        return _Answer("disagrees", f"The new value is {way} than chance would explain.")
+    if new.is_shown and new.side == -question.sign:
+        return _Answer("disagrees", _contrary(question))
+    return _fitting(question, new) if is_inside else _Answer("disagrees", _unexpected(question, new))
+
+
+def _fitting(question: Question, new: _Comparison) -> _Answer:
+    if new.is_shown:
+        reason = f"As published, {question.as_published}; P is below 0.05, and the size fits the published one."
+        return _Answer("agrees", reason)
+    reason = "The new value lies where the published one lets us expect it, but the new data also allow no effect."
+    return _Answer("undecided", reason)
+
+
+def _unexpected(question: Question, new: _Comparison) -> str:
+    if new.is_shown:
+        return f"The effect is there, but {_more_or_less(question, new)} than chance would explain."
+    return "No effect is shown, and chance hardly explains how far the new value lies from the published one."
+
+
+def _contrary(question: Question) -> str:
+    return f"Contrary to what was published, {question.opposite}; P is below 0.05."
+
+
+def _more_or_less(question: Question, new: _Comparison) -> str:
+    """Say whether the new effect is larger or smaller than the published one, on its side."""
+    comparable = new.found.value if question.comparable is None else question.comparable
+    return "larger" if (new.found.value - comparable) * question.sign > 0 else "smaller"
+
+
+def _by_interval(question: Question, value: float, new: _Comparison) -> _Answer:
+    """Answer where no standard error is known on either side."""
+    interval = new.found.interval
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return _Answer("not testable", "The new data give an estimate but no interval to hold it against.", found)
-    found = replace(found, interval=interval)
+        return _Answer("not testable", "The new data give an estimate but no interval to hold it against.")
     name = f"{100 * interval.level:g}% CI of the new data"
     if not interval.low <= value <= interval.high:
-        return _Answer("disagrees", f"The published value lies outside the {name}.", found)
+        return _Answer("disagrees", f"The published value lies outside the {name}.")
     if question.neutral is not None and interval.low <= question.neutral <= interval.high:
         reason = f"The {name} contains the published value but also {question.neutral:g}, which means no effect."
-        return _Answer("undecided", reason, found)
-    return _Answer("agrees", f"The published value lies within the {name}.", found)
+        return _Answer("undecided", reason)
+    return _Answer("agrees", f"The published value lies within the {name}.")
 
 
 def _student_interval(found: Estimate) -> Interval | None:
     """Interval of a mean: mean ± t × SD / √n, with n − 1 degrees of freedom."""
     if found.kind != "mean" or not math.isfinite(found.sd) or found.n < 2:
         return None
-    margin = float(stats.t.ppf((1 + LEVEL) / 2, found.n - 1)) * found.sd / math.sqrt(found.n)
+    margin = float(special.stdtrit(found.n - 1, (1 + LEVEL) / 2)) * found.sd / math.sqrt(found.n)
     return Interval(found.value - margin, found.value + margin, LEVEL)
 
 
-def _not_entered(question: _Question, univariate: Estimate) -> _Answer:
+def _not_entered(question: Question, univariate: Estimate) -> _Answer:
     """Answer for a feature that has an odds ratio alone but none beside the others."""
     if not (math.isfinite(univariate.value) and math.isfinite(univariate.p)):
         return _Answer("not testable", _no_value("odds_ratio"), univariate)
@@ -357,7 +389,7 @@ def _not_entered(question: _Question, univariate: Estimate) -> _Answer:
     return _Answer("undecided", reason, univariate)
 
 
-def _missing(published: PublishedStudy, question: _Question, estimates: tuple[Estimate, ...]) -> _Answer:
+def _missing(published: PublishedStudy, question: Question, estimates: tuple[Estimate, ...]) -> _Answer:
     if not estimates:
         return _Answer(
             "not testable", "The new data give no estimates: both groups are needed, and grades that tell them apart."
@@ -366,7 +398,7 @@ def _missing(published: PublishedStudy, question: _Question, estimates: tuple[Es
     if "." in question.subject and question.subject not in measured:
         muscle = question.subject.partition(".")[0]
         has_muscle = any(subject.startswith(f"{muscle}.") for subject in measured)
-        what = _in_words(published, question.subject if has_muscle else muscle)
+        what = published.in_words(question.subject if has_muscle else muscle)
         return _Answer("not testable", f"{what[0].upper()}{what[1:]} was not measured in the new data.")
     return _Answer("not testable", f"The new data give no {_KIND_IN_WORDS[question.kind]} for it.")
 
@@ -377,29 +409,6 @@ def _no_value(kind: str) -> str:
     return f"The {_KIND_IN_WORDS[kind]} could not be computed from the new data."
 
 
-def _side(question: _Question, found: Estimate) -> int:
+def _side(question: Question, found: Estimate) -> int:
     distance = found.value - (question.neutral or 0.0)
     return (distance > 0) - (distance < 0)
-
-
-def _with_p(words: str, p: str | None) -> str:
-    return f"{words}, P {p}" if p else words
-
-
-def _obstacle(is_testable: bool) -> str:
-    return "" if is_testable else "The new data have no group that stands for the published one."
-
-
-def _caveat(published: PublishedStudy, claim: AnyClaim) -> str:
-    reading = published.features_reading(claim.id)
-    return "Which muscles are meant is not published; it is assumed." if reading else ""
-
-
-def _in_words(published: PublishedStudy, name: str) -> str:
-    """Write `fa+md` as FA + MD, `adductor_longus.md` as MD of adductor longus, and a muscle as words."""
-    muscle, dot, parameter = name.partition(".")
-    if dot:
-        return f"{published.parameter_title(parameter)} of {_in_words(published, muscle)}"
-    if set(name.split("+")) <= {"fa", "md", "ad", "rd"}:
-        return " + ".join(published.parameter_title(part) for part in name.split("+"))
-    return name.replace("_", " ")

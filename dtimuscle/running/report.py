@@ -6,7 +6,7 @@ from typing import Any
 
 from dtimuscle import __version__
 from dtimuscle.issues import Issue, Severity, in_short
-from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard
+from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard, shows_simulation
 from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.studies import read_published
@@ -177,11 +177,13 @@ def _write_exhibit_pages(
             svg=run.read_svg(card.name),
             alt=card.alt,
             beside=card.beside,
+            rests_on=card.rests_on,
         )
+        is_simulated = shows_simulation(card.rests_on, in_run=context.is_simulated)
         page = exhibit_page(
             exhibit,
             card,
-            replace(context, root="../"),
+            replace(context, root="../", is_simulated=is_simulated),
             previous=links[index - 1] if index else None,
             following=links[index + 1] if index + 1 < len(links) else None,
             notebook=next((link for link in notebooks if link.href == f"{card.notebook}.html"), None),

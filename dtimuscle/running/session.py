@@ -12,7 +12,7 @@ import pandas as pd
 from dtimuscle.errors import DatasetError, SettingsError
 from dtimuscle.issues import Issue
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry
-from dtimuscle.presentation.exhibit import Exhibit
+from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
 from dtimuscle.replication.published import PublishedStudy
 from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
@@ -245,7 +245,7 @@ class Session:
         exhibit : Exhibit
             The table or figure.
         """
-        if self.is_simulated:
+        if shows_simulation(exhibit.rests_on, in_run=self.is_simulated):
             exhibit = exhibit.stamped(SIMULATED)
         self._n_shown += 1
         show_exhibit(self.run, self.study, exhibit, notebook=self.notebook, position=self._n_shown)

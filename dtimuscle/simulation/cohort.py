@@ -1,14 +1,18 @@
 """Patients drawn from a scenario: who they are, how strong they are, and the FA and MD of their muscles."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.interpolate import CubicSpline
 
+from dtimuscle.errors import SimulationError
 from dtimuscle.muscles import Side
 from dtimuscle.simulation.physics import highest_fa
 from dtimuscle.simulation.scenario import LARGEST_TILT, Group, Moments, Parameter, Scenario
@@ -18,6 +22,13 @@ Floats = NDArray[np.floating]
 GROUPS: tuple[Group, Group] = ("poor", "good")
 PARAMETERS: tuple[Parameter, Parameter] = ("fa", "md")
 SIDES = (Side.LEFT.value, Side.RIGHT.value)
+
+# Where the marginals are tabulated when many cohorts are drawn: normal values up to ± 5 in steps of 1 / 40, between
+# which a cubic spline is off by less than 1e-9 SD. One value in two million lies beyond; it is computed exactly.
+KNOTS = np.linspace(-5.0, 5.0, 401)
+
+# Cohorts that are drawn at a time: progress is told after each block, and memory stays small.
+BLOCK = 250
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,28 @@ class Cohort:
     participants: pd.DataFrame
     parameters: pd.DataFrame
     n_limited: int
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnFeatures:
+    """Muscle values and grades of many simulated cohorts, for statistics that need no scans.
+
+    Parameters
+    ----------
+    features : tuple of str
+        Such as `adductor_longus.md`.
+    values : ndarray of shape (cohorts, patients, features)
+        Mean of both sides; FA without unit, MD in mm²/s.
+    grades : ndarray of int, shape (cohorts, patients)
+        Lovett grades.
+    is_poor : ndarray of bool, shape (patients,)
+        Who has poor function; in every cohort they come first.
+    """
+
+    features: tuple[str, ...]
+    values: Floats
+    grades: NDArray[np.integer]
+    is_poor: NDArray[np.bool_]
 
 
 def draw_cohort(scenario: Scenario, *, n_poor: int, n_good: int, seed: int) -> Cohort:
@@ -61,16 +94,65 @@ def draw_cohort(scenario: Scenario, *, n_poor: int, n_good: int, seed: int) -> C
     """
     rng = default_rng(SeedSequence(seed))
     groups = rng.permutation(np.repeat(GROUPS, [n_poor, n_good]))
-    width = max(3, len(str(len(groups))))
-    names = [f"sub-{number:0{width}d}" for number in range(1, len(groups) + 1)]
-    latent = _draw_latent(scenario, len(groups), rng)
+    names = [_name(number, len(groups)) for number in range(1, len(groups) + 1)]
+    latent = _correlate(scenario, _draw_normal(scenario, len(groups), rng))
     values = _to_marginals(scenario, latent, groups)
-    grades = _draw_grades(scenario, latent, groups, rng)
+    grades = _grade(scenario, latent, groups, rng.standard_normal(len(groups)))
     participants = pd.DataFrame(
         {"participant_id": names, "lovett_grade": grades} | _draw_covariates(scenario, groups, rng)
     )
     parameters, n_limited = _both_sides(scenario, values, names, seed)
     return Cohort(participants, parameters, n_limited)
+
+
+def draw_features(
+    scenario: Scenario,
+    features: Sequence[str],
+    *,
+    n_poor: int,
+    n_good: int,
+    seeds: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+) -> DrawnFeatures:
+    """Draw the muscle values and grades of many cohorts, tens of times faster than one by one.
+
+    Each cohort is the one that `draw_cohort` draws with the same seed, less what is not asked for. The beta
+    distributions are tabulated instead of computed for each value, which changes a value by less than 1e-9 SD.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is true of the patients.
+    features : sequence of str
+        FA and MD of muscles of the scenario, such as `adductor_longus.md`.
+    n_poor, n_good : int
+        Patients with poor and with good muscle function in each cohort.
+    seeds : sequence of int
+        One for each cohort.
+    progress : callable, optional
+        Called with how many cohorts are drawn and how many there are.
+
+    Returns
+    -------
+    DrawnFeatures
+        The cohorts in the order of the seeds; in each, patients with poor function come first, otherwise in the order
+        of their identifiers.
+
+    Raises
+    ------
+    SimulationError
+        If the scenario has no such feature.
+    """
+    places = [_place(scenario, feature) for feature in features]
+    is_poor = np.arange(n_poor + n_good) < n_poor
+    blocks = []
+    for begin in range(0, len(seeds), BLOCK):
+        blocks.append(_draw_block(scenario, places, is_poor, seeds[begin : begin + BLOCK]))
+        if progress is not None:
+            progress(min(begin + BLOCK, len(seeds)), len(seeds))
+    values = [np.empty((0, is_poor.size, len(places))), *(block[0] for block in blocks)]
+    grades = [np.empty((0, is_poor.size), dtype=int), *(block[1] for block in blocks)]
+    return DrawnFeatures(tuple(features), np.concatenate(values), np.concatenate(grades), is_poor)
 
 
 def participant_rng(seed: int, participant_id: str) -> Generator:
@@ -113,10 +195,14 @@ def marginal(moments: Moments, low: float, high: float) -> stats.distributions.r
     return stats.beta(mean * concentration, (1 - mean) * concentration, loc=low, scale=high - low)
 
 
-def _draw_latent(scenario: Scenario, n: int, rng: Generator) -> Floats:
-    """Draw standard normal values, shape (n, muscles, 2), correlated between muscles and between FA and MD."""
+def _draw_normal(scenario: Scenario, n: int, rng: Generator) -> Floats:
+    """Draw independent standard normal values, shape (n, muscles, 2)."""
+    return rng.standard_normal((n, len(scenario.muscles), 2))
+
+
+def _correlate(scenario: Scenario, draws: Floats) -> Floats:
+    """Make independent values correlated between muscles and between FA and MD."""
     between, within = _correlations(scenario, len(scenario.muscles))
-    draws = rng.standard_normal((n, len(between), 2))
     return np.einsum("ij,njk,lk->nil", np.linalg.cholesky(between), draws, np.linalg.cholesky(within))
 
 
@@ -145,8 +231,8 @@ def _to_marginals(scenario: Scenario, latent: Floats, groups: NDArray) -> Floats
     return values
 
 
-def _draw_grades(scenario: Scenario, latent: Floats, groups: NDArray, rng: Generator) -> NDArray:
-    """Grades within each group by rank of a strength that leans on the muscles' values."""
+def _grade(scenario: Scenario, latent: Floats, groups: NDArray, noise: Floats) -> NDArray:
+    """Grade within each group by rank of a strength that leans on the muscles' values."""
     chosen = [list(scenario.muscles).index(muscle) for muscle in scenario.grade.muscles]
     # A higher grade goes with what is the case in the good group, so only values that differ between groups count.
     signs = np.array([[_direction(scenario, muscle, name) for name in PARAMETERS] for muscle in scenario.grade.muscles])
@@ -154,7 +240,7 @@ def _draw_grades(scenario: Scenario, latent: Floats, groups: NDArray, rng: Gener
     spread = np.sqrt(signs.ravel() @ np.kron(between, within) @ signs.ravel())
     weight = scenario.grade.correlation_within_groups if spread else 0.0
     leaning = np.einsum("nij,ij->n", latent[:, chosen], signs) / (spread or 1.0)
-    strength = weight * leaning + np.sqrt(1 - weight**2) * rng.standard_normal(len(groups))
+    strength = weight * leaning + np.sqrt(1 - weight**2) * noise
     grades = np.empty(len(groups), dtype=int)
     for group in GROUPS:
         levels = scenario.grade.shares.poor if group == "poor" else scenario.grade.shares.good
@@ -185,15 +271,98 @@ def _draw_covariates(scenario: Scenario, groups: NDArray, rng: Generator) -> dic
 def _both_sides(scenario: Scenario, values: Floats, names: list[str], seed: int) -> tuple[pd.DataFrame, int]:
     """Give each side its value, so that the mean of the two is the one drawn, and keep physics' bound on FA."""
     muscles = list(scenario.muscles)
-    tilt = np.empty_like(values)
-    for row, name in enumerate(names):
-        draws = participant_rng(seed, f"{name} sides").standard_normal((len(muscles), 2))
-        tilt[row] = scenario.side_asymmetry.value * np.clip(draws, -LARGEST_TILT, LARGEST_TILT)
-    larger = 1 + np.abs(tilt)
-    bound = highest_fa(values[..., 1] * larger[..., 1]) / larger[..., 0]
+    tilt = np.array([_draw_tilt(scenario, seed, name) for name in names]).reshape(values.shape)
+    bound = _highest_fa_of_both_sides(values[..., 1], tilt)
     kept = np.stack([np.minimum(values[..., 0], bound), values[..., 1]], axis=-1)
     sides = np.stack([kept * (1 + tilt), kept * (1 - tilt)], axis=2).reshape(-1, 2)
     table = pd.MultiIndex.from_product([names, muscles, SIDES], names=["participant_id", "muscle", "side"]).to_frame(
         index=False
     )
     return table.assign(fa=sides[:, 0], md=sides[:, 1]), int((values[..., 0] > bound).sum())
+
+
+def _draw_tilt(scenario: Scenario, seed: int, name: str) -> Floats:
+    """Draw by which share the left side of a participant differs from the mean of both, shape (muscles, 2)."""
+    draws = participant_rng(seed, f"{name} sides").standard_normal((len(scenario.muscles), 2))
+    return scenario.side_asymmetry.value * np.clip(draws, -LARGEST_TILT, LARGEST_TILT)
+
+
+def _highest_fa_of_both_sides(md: Floats, tilt: Floats) -> Floats:
+    """Find the highest mean FA with which neither side leaves what water allows."""
+    larger = 1 + np.abs(tilt)
+    return highest_fa(md * larger[..., 1]) / larger[..., 0]
+
+
+def _name(number: int, n: int) -> str:
+    return f"sub-{number:0{max(3, len(str(n)))}d}"
+
+
+def _place(scenario: Scenario, feature: str) -> tuple[int, int]:
+    """Find a feature among the scenario's muscles and parameters."""
+    muscle, _, parameter = feature.partition(".")
+    if muscle not in scenario.muscles or parameter not in PARAMETERS:
+        raise SimulationError(
+            f"scenario {scenario.name}: found no '{feature}'; allowed: FA and MD (muscle.fa, muscle.md) of "
+            f"{', '.join(scenario.muscles)}."
+        )
+    return list(scenario.muscles).index(muscle), [str(name) for name in PARAMETERS].index(parameter)
+
+
+def _draw_block(
+    scenario: Scenario, places: Sequence[tuple[int, int]], is_poor: NDArray[np.bool_], seeds: Sequence[int]
+) -> tuple[Floats, NDArray]:
+    """Draw some cohorts as if they were one, whose patients are put in the order of the groups."""
+    n, n_poor = is_poor.size, int(is_poor.sum())
+    draws, noise = np.empty((len(seeds), n, len(scenario.muscles), 2)), np.empty((len(seeds), n))
+    order = np.empty((len(seeds), n), dtype=int)
+    for cohort, seed in enumerate(seeds):
+        # In the order of `draw_cohort`, so that they are the same.
+        rng = default_rng(SeedSequence(seed))
+        groups = rng.permutation(np.repeat(GROUPS, [n_poor, n - n_poor]))
+        order[cohort] = np.argsort(groups != GROUPS[0], kind="stable")
+        draws[cohort] = _draw_normal(scenario, n, rng)[order[cohort]]
+        noise[cohort] = rng.standard_normal(n)[order[cohort]]
+    latent = _correlate(scenario, draws.reshape(-1, *draws.shape[2:]))
+    groups = np.tile(np.where(is_poor, *GROUPS), len(seeds))
+    grades = _grade(scenario, latent, groups, noise.ravel()).reshape(order.shape)
+    latent = latent.reshape(draws.shape)
+    values = np.empty((*order.shape, len(places)))
+
+    @cache
+    def draw_tilt(cohort: int, patient: int) -> Floats:
+        return _draw_tilt(scenario, seeds[cohort], _name(order[cohort, patient] + 1, n))
+
+    for column, (muscle, parameter) in enumerate(places):
+        values[..., column] = _tabulated(scenario, muscle, parameter, latent, is_poor)
+        if PARAMETERS[parameter] == "fa":
+            md = _tabulated(scenario, muscle, PARAMETERS.index("md"), latent, is_poor)
+            _keep_possible(scenario, values[..., column], md, muscle, draw_tilt)
+    return values, grades
+
+
+def _tabulated(scenario: Scenario, muscle: int, parameter: int, latent: Floats, is_poor: NDArray[np.bool_]) -> Floats:
+    """Turn normal values, shape (cohorts, patients, muscles, 2), into those of one feature."""
+    name, which = list(scenario.muscles)[muscle], PARAMETERS[parameter]
+    bounds = scenario.bounds_of(which)
+    normal = latent[..., muscle, parameter]
+    values = np.empty_like(normal)
+    for group, rows in zip(GROUPS, (is_poor, ~is_poor), strict=True):
+        law = marginal(scenario.moments(name, which, group), bounds.low, bounds.high)
+        asked = normal[:, rows]
+        found = CubicSpline(KNOTS, law.ppf(stats.norm.cdf(KNOTS)))(asked)
+        is_beyond = np.abs(asked) > KNOTS[-1]
+        found[is_beyond] = law.ppf(stats.norm.cdf(asked[is_beyond]))
+        values[:, rows] = found
+    return values
+
+
+def _keep_possible(
+    scenario: Scenario, fa: Floats, md: Floats, muscle: int, draw_tilt: Callable[[int, int], Floats]
+) -> None:
+    """Lower FA in place where water sets a bound to it, which depends on how much the sides of the patient differ."""
+    largest = np.full(2, LARGEST_TILT * scenario.side_asymmetry.value)
+    # Whoever stays below the bound with sides that differ as much as they can needs no draw.
+    is_near = fa > _highest_fa_of_both_sides(md, largest)
+    if is_near.any():
+        tilt = np.array([draw_tilt(*patient)[muscle] for patient in np.argwhere(is_near).tolist()])
+        fa[is_near] = np.minimum(fa[is_near], _highest_fa_of_both_sides(md[is_near], tilt))

@@ -1,16 +1,17 @@
 """An acquisition protocol for the simulator, each number with its source or the reason why it was assumed."""
 
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from dtimuscle.data_files import File, Stated, refusal, require_names
 from dtimuscle.dwi import MIN_DIRECTIONS, GradientTable
+from dtimuscle.errors import DtiMuscleError, SimulationError
 from dtimuscle.simulation.anatomy import AIR, TISSUES
-from dtimuscle.simulation.parts import File, Stated, refusal, require_names
 from dtimuscle.simulation.physics import FREE_WATER
 
 Positive = Annotated[float, Field(gt=0)]
@@ -89,10 +90,13 @@ class Protocol(File):
     tissues: dict[str, Tissue]
     """Muscle, and every other tissue of the phantom but air."""
 
+    refused_with: ClassVar[type[DtiMuscleError]] = SimulationError
+
     @model_validator(mode="after")
     def _carries_a_tensor(self) -> Self:
         if self.n_directions.value < MIN_DIRECTIONS:
-            raise refusal(f"n_directions {self.n_directions.value}", f"at least {MIN_DIRECTIONS}, which a tensor needs")
+            allowed = f"at least {MIN_DIRECTIONS}, which a tensor needs"
+            raise refusal(str(self.n_directions.value), allowed, field=("n_directions", "value"))
         return self
 
     @field_validator("tissues")

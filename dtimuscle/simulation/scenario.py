@@ -1,11 +1,12 @@
 """A scenario: what is true of the patients before anybody is scanned."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from dtimuscle.data_files import File, Part, Place, Stated, one_of, refusal, require_names, shown
+from dtimuscle.errors import DtiMuscleError, SimulationError
 from dtimuscle.simulation.anatomy import MUSCLES
-from dtimuscle.simulation.parts import File, Part, Stated, one_of, refusal, require_names
 from dtimuscle.simulation.physics import FREE_WATER
 
 Group = Literal["poor", "good"]
@@ -39,15 +40,15 @@ class Bounds(Part):
             raise refusal(f"low {self.low:g} and high {self.high:g}", "low below high")
         return self
 
-    def require_room(self, moments: Moments, *, of: str) -> None:
+    def require_room(self, moments: Moments, *, of: Place) -> None:
         """Make sure that a distribution on the interval can have these moments.
 
         Parameters
         ----------
         moments : Moments
             Mean and SD.
-        of : str
-            Whose, for the message.
+        of : tuple of str and int
+            Where these moments stand in what is checked, for the message.
 
         Raises
         ------
@@ -55,8 +56,8 @@ class Bounds(Part):
             If the mean lies outside, or the SD is too large for any distribution on the interval.
         """
         if moments.sd**2 >= (moments.mean - self.low) * (self.high - moments.mean):
-            found = f"mean {moments.mean:g} and SD {moments.sd:g} of {of}"
-            raise refusal(found, f"what fits between the bounds {self.low:g} and {self.high:g}")
+            found = f"mean {moments.mean:g} and SD {moments.sd:g}"
+            raise refusal(found, f"what fits between the bounds {self.low:g} and {self.high:g}", field=of)
 
 
 class Limits(Stated):
@@ -114,7 +115,8 @@ class Shares(Part):
     def _are_whole(self) -> Self:
         for group, shares, allowed in (("poor", self.poor, range(4)), ("good", self.good, range(4, 6))):
             if set(shares) - set(allowed) or abs(sum(shares.values()) - 1) > 1e-9:
-                raise refusal(f"{group} {shares}", f"grades {allowed[0]} to {allowed[-1]} with shares that add up to 1")
+                wanted = f"grades {allowed[0]} to {allowed[-1]} with shares that add up to 1"
+                raise refusal(str(shares), wanted, field=(group,))
         return self
 
 
@@ -131,9 +133,9 @@ class Grades(Stated):
     @field_validator("muscles")
     @classmethod
     def _know_the_muscles(cls, muscles: tuple[str, ...]) -> tuple[str, ...]:
-        for muscle in muscles:
+        for position, muscle in enumerate(muscles):
             if muscle not in MUSCLES:
-                raise refusal(muscle, one_of(MUSCLES, muscle))
+                raise refusal(shown(muscle), one_of(MUSCLES, muscle), field=(position,))
         return muscles
 
 
@@ -149,8 +151,8 @@ class Covariate(Bounds, Stated):
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
-        self.require_room(self.poor, of="poor")
-        self.require_room(self.good, of="good")
+        self.require_room(self.poor, of=("poor",))
+        self.require_room(self.good, of=("good",))
         return self
 
 
@@ -200,6 +202,8 @@ class Scenario(File):
     share_female: Women
     """Share of women."""
 
+    refused_with: ClassVar[type[DtiMuscleError]] = SimulationError
+
     @field_validator("muscles")
     @classmethod
     def _has_every_muscle(cls, muscles: dict[str, MuscleLaw]) -> dict[str, MuscleLaw]:
@@ -211,14 +215,13 @@ class Scenario(File):
         larger = 1 + LARGEST_TILT * self.side_asymmetry.value
         for name, limits, highest in (("fa", self.bounds.fa, 1.0), ("md", self.bounds.md, FREE_WATER)):
             if limits.low <= 0 or limits.high * larger >= highest:
-                found = (
-                    f"bounds.{name} {limits.low:g} to {limits.high:g} with side_asymmetry {self.side_asymmetry.value:g}"
-                )
-                raise refusal(found, f"above 0, and high × {larger:g} (the larger side) below {highest:g}")
+                found = f"{limits.low:g} to {limits.high:g} with side_asymmetry {self.side_asymmetry.value:g}"
+                allowed = f"above 0, and high × {larger:g} (the larger side) below {highest:g}"
+                raise refusal(found, allowed, field=("bounds", name))
         for muscle, law in self.muscles.items():
             for limits, feature, name in ((self.bounds.fa, law.fa, "fa"), (self.bounds.md, law.md, "md")):
-                limits.require_room(feature.poor, of=f"muscles.{muscle}.{name}.poor")
-                limits.require_room(feature.good, of=f"muscles.{muscle}.{name}.good")
+                limits.require_room(feature.poor, of=("muscles", muscle, name, "poor"))
+                limits.require_room(feature.good, of=("muscles", muscle, name, "good"))
         return self
 
     def bounds_of(self, parameter: Parameter) -> Bounds:

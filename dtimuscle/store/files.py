@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from dtimuscle.data_files import Lines, Place
 from dtimuscle.errors import DatasetError, DtiMuscleError, SettingsError
 
 # BIDS writes a missing value as this word.
@@ -186,24 +187,92 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     SettingsError
-        If the file is missing, is not YAML, or holds something else than a mapping.
+        If the file is missing, is not YAML, names a field twice, or holds something else than a mapping.
+    """
+    return read_yaml_with_lines(path)[0]
+
+
+def read_yaml_with_lines(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Read a YAML file that holds a mapping, and remember where everything stands.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    values : dict
+        What it holds; empty for an empty file.
+    lines : mapping of tuple to int
+        Line of each field and of each entry of a list, by its place: names and positions from the outside in.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing, is not YAML, names a field twice, or holds something else than a mapping.
     """
     if not path.is_file():
         raise SettingsError(f"{path}: there is no such file.")
     try:
-        values = yaml.safe_load(read_text(path))
+        values, places = _load_yaml(read_text(path))
     except DatasetError as error:
         raise SettingsError(str(error)) from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not valid YAML (nested too deeply).") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
+        where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise SettingsError(f"{path}{line}: not valid YAML ({problem}).") from error
+        raise SettingsError(f"{where}: not valid YAML ({problem}).") from error
+    lines: dict[Place, int] = {}
+    for place, line in places:
+        if place in lines:
+            name = ".".join(str(part + 1) if isinstance(part, int) else str(part) for part in place)
+            raise SettingsError(
+                f"{path}, line {line}: {name}: found twice; allowed: once (line {lines[place]} has it)."
+            )
+        lines[place] = line
     if values is None:
-        return {}
+        return {}, {}
     if not isinstance(values, dict):
-        raise SettingsError(f"{path}: holds a {type(values).__name__}, not names and values.")
-    return values
+        kind = type(values).__name__
+        raise SettingsError(f"{path}, line {lines[()]}: holds a {kind}, not names and values (`name: value`).")
+    return values, lines
+
+
+def _load_yaml(text: str) -> tuple[Any, list[tuple[Place, int]]]:
+    """Do what `yaml.safe_load` does, and list where every field and entry stands."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, []
+        # Before the values are made, since that moves the keys of merged mappings (<<) into those that merge them.
+        places = [((), node.start_mark.line + 1), *_places(loader, node, (), ())]
+        return loader.construct_document(node), places
+    finally:
+        loader.dispose()
+
+
+def _places(
+    loader: yaml.SafeLoader, node: yaml.Node, place: Place, around: tuple[yaml.Node, ...]
+) -> Iterator[tuple[Place, int]]:
+    if node in around:
+        raise yaml.MarkedYAMLError(problem="an alias stands within what it names", problem_mark=node.start_mark)
+    entries: list[tuple[Any, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.SequenceNode):
+        entries = [(position, value, value) for position, value in enumerate(node.value)]
+    elif isinstance(node, yaml.MappingNode):
+        # Merge keys are no fields; a key that is a list or mapping is refused when the values are made.
+        entries = [
+            (loader.construct_object(key), key, value)
+            for key, value in node.value
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
+        ]
+    for name, marked, value in entries:
+        yield (*place, name), marked.start_mark.line + 1
+        yield from _places(loader, value, (*place, name), (*around, node))
 
 
 def write_yaml(path: Path, values: dict[str, Any]) -> None:

@@ -54,6 +54,17 @@ def published_folder() -> Path:
     return ROOT / "data" / "published"
 
 
+def reference_values_file() -> Path:
+    """Return the values that printed numbers are held against.
+
+    Returns
+    -------
+    Path
+        `data/reference_values.yaml` of the clone.
+    """
+    return ROOT / "data" / "reference_values.yaml"
+
+
 def protocols_folder() -> Path:
     """Return the folder of acquisition protocols for the simulator.
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from dtimuscle.data_files import Lines
 from dtimuscle.errors import LabelError, SettingsError
 from dtimuscle.muscles import Muscle, MuscleRegistry
 from dtimuscle.settings import Study
 from dtimuscle.store import places
-from dtimuscle.store.files import naming, read_tsv, read_yaml
+from dtimuscle.store.files import naming, read_tsv, read_yaml, read_yaml_with_lines
 
 
 def read_registry(path: Path | None = None) -> MuscleRegistry:
@@ -48,7 +49,7 @@ def _aliases(cell: object) -> tuple[str, ...]:
     return tuple(word.strip() for word in cell.split(";") if word.strip()) if isinstance(cell, str) else ()
 
 
-def read_named(folder: Path, name: str) -> tuple[dict[str, Any], Path]:
+def read_named(folder: Path, name: str) -> tuple[dict[str, Any], Lines, Path]:
     """Read a YAML file by its name in a folder, or by its path.
 
     Parameters
@@ -62,6 +63,8 @@ def read_named(folder: Path, name: str) -> tuple[dict[str, Any], Path]:
     -------
     values : dict
         What the file holds.
+    lines : mapping of tuple to int
+        Line of each field, for messages.
     path : Path
         Which file it was.
 
@@ -74,7 +77,7 @@ def read_named(folder: Path, name: str) -> tuple[dict[str, Any], Path]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise SettingsError(f"{path}: there is no such file. In {folder.name}/ there are: {known}.")
-    return read_yaml(path), path
+    return *read_yaml_with_lines(path), path
 
 
 def read_study(path: Path) -> Study:

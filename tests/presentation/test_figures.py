@@ -29,7 +29,7 @@ def drawn(results, registry, bias, maps, labels):
             figures.odds_ratio_figure(results.model.univariate, registry),
             figures.roc_figure(curves, registry, published={"fa+md": "0.722 (0.6239–0.821)"}),
             figures.bias_figure(bias, registry),
-            figures.published_and_found_figure(results.verdicts, registry),
+            *figures.family_figures(results.verdicts, registry),
         )
     }
 
@@ -49,7 +49,7 @@ def test_every_figure_says_in_words_what_it_shows(drawn):
 def test_statistical_figures_state_n(drawn):
     for name in (
         "displacement", "groups_md", "correlation_with_grade", "odds_ratios", "roc", "bias_by_muscle",
-        "published_and_found",
+        "published_and_found_means", "published_and_found_auc",
     ):  # fmt: skip
         assert "n = " in _words(drawn[name].svg), name
 
@@ -128,10 +128,6 @@ def test_features_without_an_odds_ratio_are_left_out_and_counted(results, regist
     exhibit = figures.odds_ratio_figure([lost, results.model.univariate[1]], registry)
     assert "1 without a finite estimate" in exhibit.summary
     assert len(exhibit.data) == 1
-
-
-def test_published_and_found_leaves_out_what_has_no_number(drawn):
-    assert drawn["published_and_found"].data["claim_id"].tolist() == ["adc", "roc"]
 
 
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (-1, -1, 1), (1, -1, -1)])

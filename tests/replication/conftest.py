@@ -8,9 +8,11 @@ import yaml
 from dtimuscle.replication.published import PublishedStudy
 
 DATA = Path(__file__).parents[2] / "data"
+SECOND = Path(__file__).parent / "made_up_study.yaml"
 
-# Nothing here is shared with the study that the kit ships: other muscles, other groups, other names and units,
-# three groups, features named by the claims themselves, and no reading at all.
+# A small study for the rules of the schema; its numbers do not belong together. Nothing here is shared with the study
+# that the kit ships: other muscles, other groups, other names and units, three groups, features named by the claims
+# themselves, and no reading at all.
 MADE_UP: dict[str, Any] = {
     "id": "made_up",
     "citation": "Nobody et al.",
@@ -123,3 +125,14 @@ def made_up_mapping() -> dict[str, Any]:
 @pytest.fixture
 def made_up(made_up_mapping: dict[str, Any]) -> PublishedStudy:
     return PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
+
+
+@pytest.fixture
+def second_mapping() -> dict[str, Any]:
+    return yaml.safe_load(SECOND.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def second(second_mapping: dict[str, Any]) -> PublishedStudy:
+    """A whole made-up study whose printed numbers all come from one set of drawn data (`made_up_study.py`)."""
+    return PublishedStudy.from_mapping(second_mapping, source="made_up_study.yaml")

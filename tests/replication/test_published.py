@@ -1,7 +1,10 @@
+import json
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from dtimuscle.errors import PublishedError
@@ -13,9 +16,12 @@ from dtimuscle.replication.published import (
     GroupDifference,
     IndependentFactors,
     PublishedStudy,
+    json_schema,
     read_coefficient,
 )
 from dtimuscle.statistics.estimates import Interval
+
+DATA = Path(__file__).parents[2] / "data"
 
 # As the study's abstract prints them: mean and SD of ADC with poor and with good muscle function.
 PRINTED_ADC = {
@@ -37,7 +43,7 @@ def test_groups_are_those_of_the_study(wang: PublishedStudy) -> None:
 @pytest.mark.parametrize("feature", PRINTED_ADC)
 def test_adc_means_are_those_of_the_study_in_units_of_a_thousandth(wang: PublishedStudy, feature: str) -> None:
     for group, text in zip(("poor", "good"), PRINTED_ADC[feature], strict=True):
-        printed = wang.printed_mean(feature, group)
+        printed = wang.printed_means.get((feature, group))
         assert printed is not None
         assert printed.text == text
         mean, sd = text.removesuffix(" mm²/s").split(" ± ")
@@ -49,8 +55,8 @@ def test_adc_means_are_those_of_the_study_in_units_of_a_thousandth(wang: Publish
 
 
 def test_nothing_is_printed_for_fa_and_for_other_muscles(wang: PublishedStudy) -> None:
-    assert wang.printed_mean("gracilis.fa", "poor") is None
-    assert wang.printed_mean("sartorius.md", "poor") is None
+    assert wang.printed_means.get(("gracilis.fa", "poor")) is None
+    assert wang.printed_means.get(("sartorius.md", "poor")) is None
     assert set(wang.printed_means) == {(feature, group) for feature in PRINTED_ADC for group in ("poor", "good")}
     assert len(wang.claim("adc_means").means) == len(wang.printed_means)
 
@@ -103,7 +109,7 @@ def test_each_turned_word_turns_the_sign_of_a_correlation(
 
 
 def test_auc_is_that_of_the_study_with_its_printed_digits(wang: PublishedStudy) -> None:
-    auc = wang.auc("fa+md")
+    auc = wang.printed_aucs.get("fa+md")
     assert auc is not None
     assert auc.value == 0.722
     assert auc.interval == Interval(0.6239, 0.821, 0.95)
@@ -111,7 +117,7 @@ def test_auc_is_that_of_the_study_with_its_printed_digits(wang: PublishedStudy) 
     assert auc.text == "0.722 (95% CI 0.6239–0.821)"
     assert wang.printed_aucs_as_text == {"fa+md": auc.text}
     assert [claim.id for claim in wang.claims if isinstance(claim, AucClaim)] == ["auc_combined"]
-    assert wang.auc("fa") is None
+    assert wang.printed_aucs.get("fa") is None
 
 
 def test_combined_auc_is_compared_with_either_alone(wang: PublishedStudy) -> None:
@@ -138,17 +144,17 @@ def test_every_muscle_of_the_study_is_named(wang: PublishedStudy) -> None:
 
 
 def test_another_study_keeps_its_own_groups_units_and_digits(made_up: PublishedStudy) -> None:
-    frail = made_up.printed_mean("vastus_lateralis.md", "poor")
+    frail = made_up.printed_means.get(("vastus_lateralis.md", "poor"))
     assert frail is not None
     assert (frail.value, frail.sd, frail.n) == (1.7e-3, 1e-4, 20)
     assert frail.step == pytest.approx(1e-5)
     assert frail.text == "1.70 ± 0.1 µm²/ms"
     assert not frail.is_unit_assumed
-    fa = made_up.printed_mean("sartorius.fa", "poor")
+    fa = made_up.printed_means.get(("sartorius.fa", "poor"))
     assert fa is not None
     assert (fa.value, fa.text) == (0.21, "0.210 ± 0.02")
     assert made_up.features_of("one_beats_other") == ("vastus_lateralis.md", "sartorius.fa")
-    auc = made_up.auc("vastus_lateralis.md")
+    auc = made_up.printed_aucs.get("vastus_lateralis.md")
     assert auc is not None
     assert (auc.interval, auc.text) == (None, "0.80")
 
@@ -217,13 +223,36 @@ def test_an_unknown_kind_of_direction_is_answered_with_the_known_ones(made_up: P
         made_up.printed_directions("diference")  # type: ignore[arg-type]
 
 
+def test_odds_ratios_are_printed_with_their_step(second: PublishedStudy) -> None:
+    assert second.printed_directions("odds_ratio") == {
+        "sartorius.fa": "independent factor (lower FA), odds ratio 0.75 (95% CI 0.64–0.88) per 0.01, P < 0.001",
+        "vastus_lateralis.md": (
+            "independent factor (higher MD), odds ratio 1.64 (95% CI 1.07–2.49) per 0.1 µm²/ms, P = 0.022"
+        ),
+    }
+
+
+def test_an_odds_ratio_of_another_group_says_whose_it_is(made_up_mapping: dict[str, Any]) -> None:
+    made_up_mapping["claims"][3]["factors"][0] |= {"odds_ratio": "1.4"}
+    study = PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
+    words = "independent factor (lower FA), odds ratio of robustness 1.4"
+    assert study.printed_directions("odds_ratio") == {"sartorius.fa": words}
+
+
+def test_names_are_written_as_a_sentence_can_name_them(wang: PublishedStudy, made_up: PublishedStudy) -> None:
+    assert wang.in_words("adductor_longus.md") == "ADC (MD) of adductor longus"
+    assert wang.in_words("fa+md") == "FA + ADC (MD)"
+    assert wang.in_words("adductor_longus") == "adductor longus"
+    assert made_up.in_words("vastus_lateralis.md") == "MD of vastus lateralis"
+
+
 def _change(path: str, value: object) -> Callable[[dict[str, Any]], None]:
     *parents, last = path.split("/")
 
     def change(mapping: Any) -> None:
         for part in parents:
             mapping = mapping[int(part)] if part.isdigit() else mapping[part]
-        mapping[last] = value
+        mapping[int(last) if last.isdigit() else last] = value
 
     return change
 
@@ -239,13 +268,17 @@ def _drop(path: str) -> Callable[[dict[str, Any]], None]:
     return drop
 
 
+_ROW = {"feature": "vastus_lateralis.md", "group": "frail", "mean": "1.70", "sd": "0.1"}
+_FACTOR = {"feature": "sartorius.fa", "change": "increase", "odds_ratio": "1.4", "per": "0.01"}
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (
             _change("claims/0/directoin", "lower"),
             r"^made_up.yaml: claims.stronger_lower.directoin: found 'directoin'; allowed: id, place, statement, "
-            r"remark, kind, features, group, versus, direction, p\. Did you mean 'direction'\?$",
+            r"remark, kind, features, group, versus, direction, p, test\. Did you mean 'direction'\?$",
         ),
         (_change("titel", "x"), r"made_up.yaml: titel: found 'titel'; allowed: .* Did you mean 'title'\?"),
         (
@@ -254,20 +287,20 @@ def _drop(path: str) -> Callable[[dict[str, Any]], None]:
         ),
         (
             _change("claims/0/direction", "smaller"),
-            """claims.stronger_lower.direction: found "smaller"; allowed: 'lower' or 'higher'.""",
+            "claims.stronger_lower.direction: found 'smaller'; allowed: 'lower' or 'higher'.",
         ),
         (
             _change("claims/1/means/0/mean", 1.7),
-            "claims.means.means.1.mean: found 1.7; allowed: text; put numbers as printed and dates in quotes.",
+            "claims.means.means.1.mean: found 1.7; allowed: text, so put it in quotes, digit for digit as it is",
         ),
         (_change("claims/1/means/0/mean", "1,70"), "mean: found '1,70'; allowed: a number as printed, such as 1.02."),
         (_change("claims/1/means/0/sd", "0.0"), "sd: found '0.0'; allowed: a number above 0"),
-        (_change("claims/1/unit", "mm2/s"), r"claims.means.unit: found \"mm2/s\"; allowed: '1', 'mm²/s'"),
+        (_change("claims/1/unit", "mm2/s"), "claims.means.unit: found 'mm2/s'; allowed: '1', 'mm²/s'"),
         (
             _change("claims/1/unit", "1"),
-            "claims.means.unit: found '1 for vastus_lateralis.md'; allowed: a unit of diffus",
+            "claims.means.unit: found '1' for vastus_lateralis.md; allowed: a unit of diffus",
         ),
-        (_change("claims/2/unit", "mm²/s"), "claims.fa_means.unit: found 'mm²/s for sartorius.fa'"),
+        (_change("claims/2/unit", "mm²/s"), "claims.fa_means.unit: found 'mm²/s' for sartorius.fa"),
         (_change("claims/1/means/1/group", "frail"), r"vastus_lateralis.md \(frail\) twice"),
         (_change("claims/0/features", ["vastus lateralis"]), "found 'vastus lateralis'; allowed: muscle.parameter"),
         (_change("claims/0/features", []), "claims.stronger_lower.features: found"),
@@ -275,14 +308,14 @@ def _drop(path: str) -> Callable[[dict[str, Any]], None]:
             _change("claims/0/kind", "group_diference"),
             r"kind: found 'group_diference'; .* Did you mean 'group_difference'\?",
         ),
-        (_drop("claims/0/kind"), "claims.stronger_lower: found no kind"),
+        (_drop("claims/0/kind"), "claims.stronger_lower.kind: found nothing"),
         (
             _change("claims/0/group", "robusd"),
             r"group: found 'robusd'; allowed: frail, between, robust. Did you mean 'robust'\?",
         ),
         (
             _change("claims/3/event", "nobody"),
-            "claims.factor_of_robustness.group: found 'nobody'; allowed: frail, between, ro",
+            "claims.factor_of_robustness.event: found 'nobody'; allowed: frail, between, ro",
         ),
         (_change("claims/0/p", "0,05"), "p: found '0,05'; allowed: P as printed, such as < 0.05."),
         (_change("claims/4/coefficient", "-0.45"), "coefficient: found '-0.45'; allowed: a positive number"),
@@ -290,8 +323,8 @@ def _drop(path: str) -> Callable[[dict[str, Any]], None]:
             _change("claims/4/interval/high", "0.40"),
             r"interval: found '0.45 \(0.27 to 0.40\)'; allowed: an interval within -1 to",
         ),
-        (_drop("claims/4/coefficient"), "interval: found 'an interval alone'"),
-        (_drop("claims/4/features"), "claims.correlates.features: found 'no features'"),
+        (_drop("claims/4/coefficient"), "interval: found an interval alone"),
+        (_drop("claims/4/features"), "claims.correlates.features: found no features"),
         (_change("claims/5/auc", "80"), "claims.auc_of_one.auc: found '80'; allowed: an area within 0 to 1."),
         (
             _change("claims/5/interval", {"low": "0.81", "high": "0.9", "level_percent": "95"}),
@@ -301,13 +334,47 @@ def _drop(path: str) -> Callable[[dict[str, Any]], None]:
             _change("claims/5/predictor", "fa-md"),
             "predictor: found 'fa-md'; allowed: muscle.parameter, or parameters such",
         ),
-        (_change("claims/5/predictor", "fa+md"), "claims.auc_of_one.features: found 'no features'"),
-        (_change("claims/1/id", "fa_means"), "claims: found 'fa_means twice'; allowed: each once."),
-        (_change("groups/1/id", "frail"), "groups: found 'frail twice'"),
-        (_change("groups/1/stands_for", "poor"), "groups: found 'poor twice'"),
-        (_change("groups/0/n", 21), r"groups: found '21 \+ 30 \+ 40'; allowed: groups that add up to design.n, 90."),
-        (_change("groups/0/n", "20"), 'groups.frail.n: found "20"; allowed: input should be a valid integer'),
-        (_change("claims", []), "claims: found"),
+        (_change("claims/5/predictor", "fa+md"), "claims.auc_of_one.features: found no features"),
+        (_change("claims/1/id", "fa_means"), "claims.fa_means.id: found 'fa_means' twice; allowed: each once."),
+        (_change("groups/1/id", "frail"), "groups.frail.id: found 'frail' twice"),
+        (_change("groups/1/stands_for", "poor"), "groups.between.stands_for: found 'poor' twice"),
+        (_change("groups/0/n", 21), r"groups: found 21 \+ 30 \+ 40; allowed: groups that add up to design.n, 90."),
+        (_change("groups/0/n", "20"), "groups.frail.n: found '20'; allowed: a whole number, without quotes."),
+        (_change("claims", []), r"claims: found \[\]; allowed: at least one entry."),
+        (_change("design", "walking"), "design: found 'walking'; allowed: fields, as in `name: value`."),
+        (_change("design/analyses", "t test"), "design.analyses: found 't test'; allowed: a list."),
+        (_change("design/n_tests", 0), "design.n_tests: found 0; allowed: input should be greater than 0."),
+        (_change("design/correction", "holms"), "design.correction: found 'holms'; allowed: 'none stated', 'bonf"),
+        (_change("groups/1/grades/highest", 6), "groups.between.grades: found 3 to 6; allowed: grades of the outcome"),
+        (_change("groups/1/grades/lowest", 4), "groups.between.grades.lowest: found 4 to 3; allowed: lowest first"),
+        (_change("claims/0/versus", "robust"), "versus: found 'robust'; allowed: another group than robust."),
+        (_change("claims/0/p", "1.2"), "p: found '1.2'; allowed: P as printed"),
+        (_change("claims/0/test", "anova"), "test: found 'anova'; allowed: 'student', 'welch', 'mann_whitney' or"),
+        (_change("claims/1/means/0/p", "= 0.03"), "means.1.p: found p without versus; allowed: both or neither."),
+        (_change("claims/1/means/0/versus", "robust"), "means.1.versus: found versus without p"),
+        (
+            _change("claims/1/means/0", {**_ROW, "versus": "frail", "p": "= 0.03"}),
+            "means.1.versus: found 'frail'; allowed: another group than frail.",
+        ),
+        (
+            _change("claims/1/means/0", {**_ROW, "versus": "frial", "p": "= 0.03"}),
+            r"means.1.versus: found 'frial'; .* Did you mean 'frail'\?",
+        ),
+        (_change("claims/1/means/0/n", 21), "claims.means.means.1.n: found 21; allowed: at most 20 patients."),
+        (_change("claims/1/spread", "sem"), "spread: found 'sem'; allowed: 'sd' or 'se'."),
+        (
+            _change("claims/3/factors/0/odds_ratio", "0.8"),
+            "odds_ratio: found '0.8'; allowed: a number above 1, since an odds ratio is for an increase and",
+        ),
+        (_change("claims/3/factors/0/per", "0.01"), "per: found per alone; allowed: per together with its odds_ratio."),
+        (
+            _change("claims/3/factors/0", _FACTOR | {"interval": {"low": "1.5", "high": "2", "level_percent": "95"}}),
+            r"interval: found '1.4 \(1.5 to 2\)'; allowed: an interval of at least 0 that contains the estimate.",
+        ),
+        (_change("claims/4/n", 91), "claims.correlates.n: found 91; allowed: at most 90 patients."),
+        (_change("claims/5/n_event", 21), "claims.auc_of_one.n_event: found 21; allowed: at most 20 patients."),
+        (_change("claims/5/n_other", 71), "claims.auc_of_one.n_other: found 71; allowed: at most 70 patients."),
+        (_change("claims/5/validation", "internal"), "validation: found 'internal'; allowed: 'apparent'"),
     ],
 )
 def test_a_wrong_file_says_where_what_was_found_and_what_is_allowed(
@@ -334,13 +401,13 @@ def _features(claims: list[str], **values: object) -> dict[str, Any]:
     ("readings", "message"),
     [
         ([_features(["correlate"])], r"found 'correlate'; allowed: .* Did you mean 'correlates'\?"),
-        ([_features(["correlates"])], "claims.correlates.features: found 'features in more than one place'"),
+        ([_features(["correlates"])], "claims.correlates.features: found features in more than one place"),
         ([_features(["correlates"], assumed=False)], "readings.1.assumed: found false; allowed: True."),
-        ([_features(["correlates"], reason="")], 'readings.1.reason: found ""'),
+        ([_features(["correlates"], reason="")], "readings.1.reason: found ''; allowed: text that is not empty."),
         (
             [{"kind": "unit", "assumed": True, "reason": "x", "parameter": "md", "printed": "1", "read_as": "mm²/s"}]
             * 2,
-            "readings.unit: found '1 for md twice'",
+            "readings.2.printed: found '1 for md' twice",
         ),
     ],
 )
@@ -349,15 +416,15 @@ def test_a_wrong_reading_is_refused(made_up_mapping: dict[str, Any], readings: l
         PublishedStudy.from_mapping(made_up_mapping | {"readings": readings}, source="made_up.yaml")
 
 
-@pytest.mark.parametrize("values", [None, "text", [1]])
-def test_a_file_that_is_no_mapping_is_refused(values: object) -> None:
+@pytest.mark.parametrize("values", [None, {}, "text", [1]])
+def test_a_file_that_is_no_mapping_or_empty_is_refused(values: object) -> None:
     with pytest.raises(PublishedError, match=r"^empty.yaml: found .* allowed: a mapping with id, citation"):
         PublishedStudy.from_mapping(values, source="empty.yaml")
 
 
 def test_a_bare_date_is_refused(made_up_mapping: dict[str, Any]) -> None:
     made_up_mapping["design"]["period"] = date(2021, 1, 1)
-    with pytest.raises(PublishedError, match=r"made_up.yaml: design.period: found \"2021-01-01\"; .* dates in quotes"):
+    with pytest.raises(PublishedError, match=r"design\.period: found 2021-01-01; allowed: text, so put it in quotes"):
         PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
 
 
@@ -376,3 +443,62 @@ def test_an_unknown_claim_or_group_is_answered_with_the_known_ones(made_up: Publ
         made_up.claim("fa_mean")
     with pytest.raises(PublishedError, match="found 'poor'; allowed: frail, between, robust"):
         made_up.group("poor")
+
+
+def test_the_schema_that_editors_read_is_that_of_the_code() -> None:
+    kept = (DATA / "published" / "schema.json").read_text(encoding="utf-8")
+    now = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    assert kept == now, "Renew it: dtimuscle audit --schema > data/published/schema.json"
+
+
+def test_the_schema_accepts_both_studies(wang_mapping: dict[str, Any], second_mapping: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    for mapping in (wang_mapping, second_mapping):
+        jsonschema.validate(mapping, json_schema(), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _change("titel", "x"),
+        _drop("citation"),
+        _drop("claims/0/place"),
+        _change("claims/0/directoin", "lower"),
+        _change("claims/0/direction", "smaller"),
+        _change("claims/0/features", []),
+        _change("claims/0/features/0", "vastus lateralis"),
+        _change("claims/0/kind", "group_diference"),
+        _change("claims/0/p", "0,05"),
+        _change("claims/0/id", "Lower"),
+        _change("claims/1/means/0/mean", 1.7),
+        _change("claims/1/means/0/mean", "1,70"),
+        _change("claims/1/means/0/sd", "0.0"),
+        _change("claims/1/unit", "mm2/s"),
+        _change("groups/0/n", "20"),
+        _change("groups/0/n", 1),
+        _change("design/n_tests", 0),
+        _change("readings", [{"kind": "unit", "assumed": False}]),
+    ],
+)
+def test_the_schema_refuses_what_it_can_see(
+    made_up_mapping: dict[str, Any], damage: Callable[[dict[str, Any]], None]
+) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    assert validator.is_valid(made_up_mapping)
+    damage(made_up_mapping)
+    assert not validator.is_valid(made_up_mapping)
+
+
+def test_every_field_of_the_schema_is_described() -> None:
+    schema = json_schema()
+    parts = [schema, *schema["$defs"].values()]
+    assert len(parts) == 18
+    for part in parts:
+        assert part["description"]
+        assert part["additionalProperties"] is False
+        assert all("description" in field for field in part["properties"].values())
+
+
+def test_shipped_studies_name_the_schema_for_editors() -> None:
+    for path in (DATA / "published").glob("*.yaml"):
+        assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")

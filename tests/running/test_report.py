@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nbformat
 import pandas as pd
@@ -147,3 +148,13 @@ def test_a_notebook_that_was_made_with_other_settings_is_named_on_the_front_page
     page = (run.folder / "index.html").read_text()
     assert page.count("made with other settings") == 1
     assert "03_roi_statistics" in page.split("made with other settings")[0][-200:]
+
+
+def test_a_page_is_called_simulated_by_what_it_shows(run):
+    for position, rests_on in enumerate(("data", "print", "simulation")):
+        exhibit = replace(table(f"of_{rests_on}"), rests_on=rests_on)
+        show_exhibit(run, Study(), exhibit, notebook="05_replication", position=position)
+    for in_run, called in ((True, {"data", "simulation"}), (False, {"simulation"})):
+        write(run, is_simulated=in_run)
+        pages = {rests_on: page(run, f"pages/of_{rests_on}.html") for rests_on in ("data", "print", "simulation")}
+        assert {rests_on for rests_on, text in pages.items() if "Simulated data" in text} == called

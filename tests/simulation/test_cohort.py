@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import dtimuscle.simulation.cohort as cohort_module
+from dtimuscle.errors import SimulationError
 from dtimuscle.simulation.anatomy import MUSCLES
-from dtimuscle.simulation.cohort import draw_cohort, marginal, participant_rng
+from dtimuscle.simulation.cohort import draw_cohort, draw_features, marginal, participant_rng
 from dtimuscle.simulation.physics import FREE_WATER, eigenvalues
 from dtimuscle.simulation.scenario import Moments, Scenario
 from dtimuscle.store import places
@@ -146,3 +148,64 @@ def test_published_auc_holds_in_theory():
 
 def test_a_group_may_be_empty(scenario):
     assert (draw_cohort(scenario, n_poor=0, n_good=3, seed=1).participants["lovett_grade"] > 3).all()
+
+
+FEATURES = ("gracilis.fa", "gracilis.md", "adductor_longus.md", "gluteus_maximus.fa", "adductor_magnus.fa")
+
+
+def one_by_one(scenario, seed, *, n_poor=31, n_good=69):
+    """Values and grades of one cohort, those with poor function first, and how many values were lowered."""
+    cohort = draw_cohort(scenario, n_poor=n_poor, n_good=n_good, seed=seed)
+    table = cohort.parameters.pivot_table(index="participant_id", columns="muscle", values=["fa", "md"])
+    table.columns = [f"{muscle}.{parameter}" for parameter, muscle in table.columns]
+    grades = cohort.participants.set_index("participant_id")["lovett_grade"]
+    grades = pd.concat([grades[grades < 4], grades[grades >= 4]])
+    return table.loc[grades.index, list(FEATURES)].to_numpy(), grades.to_numpy(), cohort.n_limited
+
+
+def assert_same(drawn, scenario, seeds):
+    sds = np.array([scenario.moments(*name.split("."), "good").sd for name in FEATURES])
+    for place, seed in enumerate(seeds):
+        values, grades, _ = one_by_one(scenario, seed)
+        np.testing.assert_array_less(np.abs(drawn.values[place] - values) / sds, 1e-9)
+        np.testing.assert_array_equal(drawn.grades[place], grades)
+
+
+@pytest.mark.parametrize("name", ["published_means", "null"])
+def test_many_cohorts_are_those_that_are_drawn_one_by_one(name):
+    scenario, seeds = read(name), [3, 2**40 + 1]
+    drawn = draw_features(scenario, FEATURES, n_poor=31, n_good=69, seeds=seeds)
+    assert_same(drawn, scenario, seeds)
+    assert drawn.features == FEATURES
+    assert drawn.is_poor.tolist() == [True] * 31 + [False] * 69
+    # Lowered values are among them, so that the bound is kept here too.
+    assert name == "null" or one_by_one(scenario, 3)[2] > 0
+
+
+def test_values_beyond_the_table_are_exact(monkeypatch):
+    monkeypatch.setattr(cohort_module, "KNOTS", np.linspace(-1.0, 1.0, 81))
+    scenario = read("published_means")
+    assert_same(draw_features(scenario, FEATURES, n_poor=31, n_good=69, seeds=[3]), scenario, [3])
+
+
+def test_many_cohorts_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch, scenario):
+    whole = draw_features(scenario, FEATURES, n_poor=3, n_good=4, seeds=range(5))
+    told = []
+    monkeypatch.setattr(cohort_module, "BLOCK", 2)
+    parts = draw_features(
+        scenario, FEATURES, n_poor=3, n_good=4, seeds=range(5), progress=lambda *call: told.append(call)
+    )
+    np.testing.assert_array_equal(parts.values, whole.values)
+    np.testing.assert_array_equal(parts.grades, whole.grades)
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_no_cohort_at_all_keeps_its_shape(scenario):
+    drawn = draw_features(scenario, FEATURES, n_poor=3, n_good=4, seeds=[])
+    assert (drawn.values.shape, drawn.grades.shape) == ((0, 7, 5), (0, 7))
+
+
+@pytest.mark.parametrize("feature", ["gracilis.ad", "heart.fa", "gracilis"])
+def test_a_feature_that_no_scenario_has_is_refused(scenario, feature):
+    with pytest.raises(SimulationError, match=f"published_means: found no '{feature}'"):
+        draw_features(scenario, [feature], n_poor=3, n_good=4, seeds=[1])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from dtimuscle.errors import DatasetError, GradientError, SettingsError
 from dtimuscle.store import files, places
@@ -115,7 +116,24 @@ def test_a_byte_order_mark_is_no_text(tmp_path):
         (files.read_json, None, DatasetError, "there is no such file"),
         (files.read_yaml, b"a: 1\nb: [1\n", SettingsError, "line 3: not valid YAML"),
         (files.read_yaml, b"a: \x00", SettingsError, "not valid YAML"),
-        (files.read_yaml, b"- 1\n- 2\n", SettingsError, "holds a list, not names and values"),
+        (files.read_yaml, b"a: *b\n", SettingsError, "line 1: not valid YAML"),
+        (files.read_yaml, b"a: 1\n---\nb: 1\n", SettingsError, "line 2: not valid YAML"),
+        (files.read_yaml, b"a: 1\n? [b]\n: 1\n", SettingsError, "line 2: not valid YAML (found unhashable key)"),
+        (files.read_yaml, b"a: &a\n- 1\n- *a\n", SettingsError, "an alias stands within what it names"),
+        (files.read_yaml, b"[" * 5000, SettingsError, "nested too deeply"),
+        (
+            files.read_yaml,
+            b"a: 1\nb: 2\na: 1\n",
+            SettingsError,
+            "line 3: a: found twice; allowed: once (line 1 has it)",
+        ),
+        (
+            files.read_yaml,
+            b"a:\n- {b: 1}\n- b: 1\n  b: 2\n",
+            SettingsError,
+            "line 4: a.2.b: found twice; allowed: once",
+        ),
+        (files.read_yaml, b"# no fields\n- 1\n- 2\n", SettingsError, "line 2: holds a list, not names and values"),
         (files.read_yaml, b"\xff\xfe\xfa", SettingsError, "cannot be read as UTF-8 text"),
         (files.read_yaml, None, SettingsError, "there is no such file"),
         (files.read_tsv, b"", DatasetError, "cannot be read as a tab-separated table"),
@@ -138,6 +156,43 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, read, content
 def test_a_yaml_file_with_comments_only_is_an_empty_mapping(tmp_path):
     (tmp_path / "a.yaml").write_text("# nothing\n")
     assert files.read_yaml(tmp_path / "a.yaml") == {}
+
+
+def test_every_field_and_entry_of_a_yaml_file_has_its_line(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "# title\na: 1\nb:\n  - {c: 1,\n     d: 2}\n  - >-\n    long\n    text\n  - [x, y]\n"
+    )
+    values, lines = files.read_yaml_with_lines(tmp_path / "a.yaml")
+    assert values == {"a": 1, "b": [{"c": 1, "d": 2}, "long text", ["x", "y"]]}
+    assert lines == {
+        (): 2,
+        ("a",): 2,
+        ("b",): 3,
+        ("b", 0): 4,
+        ("b", 0, "c"): 4,
+        ("b", 0, "d"): 5,
+        ("b", 1): 6,
+        ("b", 2): 9,
+        ("b", 2, 0): 9,
+        ("b", 2, 1): 9,
+    }
+
+
+def test_an_alias_has_the_lines_of_what_it_names(tmp_path):
+    text = "base: &base {a: 1, b: 2}\nsame: *base\nmore:\n  <<: *base\n  b: 3\n"
+    (tmp_path / "a.yaml").write_text(text)
+    values, lines = files.read_yaml_with_lines(tmp_path / "a.yaml")
+    assert values == yaml.safe_load(text)
+    assert lines["same", "a"] == 1
+    assert lines["more", "b"] == 5
+    assert ("more", "a") not in lines
+
+
+@pytest.mark.parametrize("path", sorted(places.scenarios_folder().parent.glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_a_file_with_lines_holds_what_yaml_reads(path):
+    values, lines = files.read_yaml_with_lines(path)
+    assert values == yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {place[0] for place in lines if place} == set(values)
 
 
 def test_yaml_survives_being_written_in_its_order(tmp_path):

@@ -41,14 +41,18 @@ def test_a_registry_that_cannot_be_used_is_named(tmp_path, text, message):
 
 def test_a_name_stands_for_a_file_of_the_folder(tmp_path):
     (tmp_path / "null.yaml").write_text("title: Nothing differs\n")
-    assert read_named(tmp_path, "null") == ({"title": "Nothing differs"}, tmp_path / "null.yaml")
+    assert read_named(tmp_path, "null") == (
+        {"title": "Nothing differs"},
+        {(): 1, ("title",): 1},
+        tmp_path / "null.yaml",
+    )
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".yml"])
 def test_a_file_of_ones_own_is_read_by_its_path(tmp_path, suffix):
     mine = tmp_path / f"mine{suffix}"
-    mine.write_text("title: Mine\n")
-    assert read_named(tmp_path / "scenarios", str(mine)) == ({"title": "Mine"}, mine)
+    mine.write_text("# What I think\ntitle: Mine\n")
+    assert read_named(tmp_path / "scenarios", str(mine)) == ({"title": "Mine"}, {(): 2, ("title",): 2}, mine)
 
 
 def test_an_unknown_name_gets_the_list_of_those_there_are(tmp_path):

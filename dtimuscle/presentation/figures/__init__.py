@@ -4,6 +4,7 @@ Most figures are narrow and tall, so that a phone shows them without scrolling. 
 sequence instead of random jitter: the same data give the same drawing.
 """
 
+from dtimuscle.presentation.figures.audit import implied_auc_figure, turning_figure
 from dtimuscle.presentation.figures.bias import bias_figure
 from dtimuscle.presentation.figures.correlation import correlation_figure, correlation_heatmap_figure
 from dtimuscle.presentation.figures.groups import group_figure, hedges_g_figure
@@ -20,7 +21,8 @@ from dtimuscle.presentation.figures.penalised import penalised_figure, penalty_f
 from dtimuscle.presentation.figures.power import Mark, power_figure
 from dtimuscle.presentation.figures.roc import feature_roc_figure, roc_figure
 from dtimuscle.presentation.figures.validation import calibration_figure, decision_curve_figure, validation_figure
-from dtimuscle.presentation.figures.verdicts import published_and_found_figure
+from dtimuscle.presentation.figures.verdicts import family_figures
+from dtimuscle.presentation.figures.worlds import worlds_auc_figure
 
 __all__ = [
     "Mark",
@@ -32,17 +34,20 @@ __all__ = [
     "correlation_heatmap_figure",
     "decision_curve_figure",
     "displacement_figure",
+    "family_figures",
     "feature_roc_figure",
     "group_figure",
     "hedges_g_figure",
+    "implied_auc_figure",
     "missing_pattern_figure",
     "odds_ratio_figure",
     "ordinal_figure",
     "penalised_figure",
     "penalty_figure",
     "power_figure",
-    "published_and_found_figure",
     "roc_figure",
     "tensor_maps_figure",
+    "turning_figure",
     "validation_figure",
+    "worlds_auc_figure",
 ]

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from dtimuscle.presentation.exhibit import Beside, Exhibit
+from dtimuscle.presentation.exhibit import Beside, Exhibit, RestsOn
 from dtimuscle.presentation.style import (
     GROUP_COLOURS,
     GROUP_TITLES,
@@ -48,6 +48,7 @@ def figure_exhibit(
     *,
     alt: str,
     beside: tuple[Beside, ...] = (),
+    rests_on: RestsOn = "data",
 ) -> Exhibit:
     """Turn a drawing into an exhibit.
 
@@ -63,10 +64,14 @@ def figure_exhibit(
         As in `Exhibit`.
     beside : sequence of Beside, default=()
         Published values beside the found ones.
+    rests_on : {"data", "print", "simulation"}, default="data"
+        As in `Exhibit`.
     """
     svg = to_svg(figure, name=name, alt=alt)
     figure.set_layout_engine("none")  # the layout is found; finding it again takes longer than drawing
-    return Exhibit(name, "figure", title, summary, data, svg=svg, png=to_png(figure), alt=alt, beside=beside)
+    return Exhibit(
+        name, "figure", title, summary, data, svg=svg, png=to_png(figure), alt=alt, beside=beside, rests_on=rests_on
+    )
 
 
 def quartiles(image: Numbers) -> dict[str, float]:

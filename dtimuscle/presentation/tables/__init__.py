@@ -4,7 +4,9 @@ Cells are printed here with a fixed number of decimals and set flush right in fi
 a column stands aligned on its decimal point.
 """
 
+from dtimuscle.presentation.tables.audit import checks_table, directions_table, findings_list, implied_table
 from dtimuscle.presentation.tables.correlation import adjusted_correlation_table, correlation_table
+from dtimuscle.presentation.tables.criteria import criteria_table
 from dtimuscle.presentation.tables.groups import group_comparison_table, group_effects_table, group_tests_table
 from dtimuscle.presentation.tables.logistic import model_fit_table, multivariable_table, univariate_table
 from dtimuscle.presentation.tables.missing import complete_cases_table, imputation_table, missing_table
@@ -12,11 +14,14 @@ from dtimuscle.presentation.tables.ordinal import ordinal_table, proportional_od
 from dtimuscle.presentation.tables.patients import characteristics_table
 from dtimuscle.presentation.tables.penalised import penalised_table
 from dtimuscle.presentation.tables.power import detectable_table, sample_size_table
+from dtimuscle.presentation.tables.printed import claims_table, readings_table
 from dtimuscle.presentation.tables.robustness import robustness_table
 from dtimuscle.presentation.tables.roc import auc_comparison_table, auc_table, cut_off_table, partial_auc_table
 from dtimuscle.presentation.tables.scans import bias_table, quality_table
 from dtimuscle.presentation.tables.validation import calibration_table, validation_table
-from dtimuscle.presentation.tables.verdicts import verdict_pairs, verdict_subject, verdict_table
+from dtimuscle.presentation.tables.verdict_words import plain_verdicts, verdict_subject
+from dtimuscle.presentation.tables.verdicts import verdict_pairs, verdict_table
+from dtimuscle.presentation.tables.worlds import world_parts_table, worlds_table, worlds_together_table
 
 __all__ = [
     "adjusted_correlation_table",
@@ -25,13 +30,19 @@ __all__ = [
     "bias_table",
     "calibration_table",
     "characteristics_table",
+    "checks_table",
+    "claims_table",
     "complete_cases_table",
     "correlation_table",
+    "criteria_table",
     "cut_off_table",
     "detectable_table",
+    "directions_table",
+    "findings_list",
     "group_comparison_table",
     "group_effects_table",
     "group_tests_table",
+    "implied_table",
     "imputation_table",
     "missing_table",
     "model_fit_table",
@@ -39,8 +50,10 @@ __all__ = [
     "ordinal_table",
     "partial_auc_table",
     "penalised_table",
+    "plain_verdicts",
     "proportional_odds_table",
     "quality_table",
+    "readings_table",
     "robustness_table",
     "sample_size_table",
     "univariate_table",
@@ -48,4 +61,7 @@ __all__ = [
     "verdict_pairs",
     "verdict_subject",
     "verdict_table",
+    "world_parts_table",
+    "worlds_table",
+    "worlds_together_table",
 ]

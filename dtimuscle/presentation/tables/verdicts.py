@@ -1,29 +1,15 @@
-"""Tables that hold published claims against what was found."""
+"""The table that holds published claims against what was found."""
 
 from collections.abc import Sequence
-from math import isnan
 
 import pandas as pd
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Beside, Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import (
-    AGREEMENT_COLOURS,
-    AGREEMENT_MARKS,
-    NOTHING,
-    PARAMETERS,
-    feature_title,
-    interval,
-    mean_sd,
-    p_value,
-    tally,
-)
+from dtimuscle.presentation.style import AGREEMENT_COLOURS, AGREEMENT_MARKS, tally
+from dtimuscle.presentation.tables.verdict_words import found_in_words, in_words, plain_verdicts, verdict_subject
 from dtimuscle.replication.verdict import Verdict
-from dtimuscle.statistics.features import split_feature
-
-# Decimals by kind of estimate, where the parameter does not say.
-_DIGITS = {"auc": 3, "auc_difference": 3, "correlation": 2}
 
 
 def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name: str = "verdicts") -> Exhibit:
@@ -41,7 +27,7 @@ def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name
     Returns
     -------
     Exhibit
-        One row per verdict, grouped by claim.
+        One row per verdict, grouped by claim; the data hold each verdict as a sentence with its numbers, too.
     """
     beside = verdict_pairs(verdicts, registry)
     rows = [
@@ -51,7 +37,7 @@ def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name
             "published": pair.published,
             "found": pair.found,
             "agreement": f"{AGREEMENT_MARKS[verdict.agreement]} {verdict.agreement}".replace(" ", "\u00a0"),
-            "reason": verdict.reason,
+            "words": in_words(verdict),
         }
         for verdict, pair in zip(verdicts, beside, strict=True)
     ]
@@ -59,24 +45,8 @@ def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name
         Column("published", "Published", align="left"),
         Column("found", "Found", align="left"),
         Column("agreement", "Verdict", align="left"),
-        Column("reason", "Why", align="left"),
+        Column("words", "In words", align="left"),
     ]
-    data = pd.DataFrame(
-        [
-            {
-                "claim_id": v.claim_id,
-                "subject": v.subject,
-                "group": v.group,
-                "statement": v.statement,
-                "published": v.published,
-                "found": v.found.value if v.found else None,
-                "p": v.found.p if v.found else None,
-                "agreement": v.agreement,
-                "reason": v.reason,
-            }
-            for v in verdicts
-        ]
-    )
     title = "The published claims under test"
     counts = ", ".join(f"{n} {words}" for _, n, words in tally(verdict.agreement for verdict in verdicts))
     summary = (
@@ -91,7 +61,7 @@ def verdict_table(verdicts: Sequence[Verdict], registry: MuscleRegistry, *, name
         group="statement",
         colours=("agreement", [AGREEMENT_COLOURS[v.agreement] for v in verdicts]),
     )
-    return Exhibit(name, "table", title, summary, data, html=html, beside=beside)
+    return Exhibit(name, "table", title, summary, _data(verdicts, registry), html=html, beside=beside)
 
 
 def verdict_pairs(verdicts: Sequence[Verdict], registry: MuscleRegistry) -> tuple[Beside, ...]:
@@ -110,42 +80,26 @@ def verdict_pairs(verdicts: Sequence[Verdict], registry: MuscleRegistry) -> tupl
         In the same order.
     """
     return tuple(
-        Beside(verdict_subject(v, registry), v.published, _estimate(v), v.agreement, v.statement) for v in verdicts
+        Beside(verdict_subject(v, registry), v.published, found_in_words(v), v.agreement, v.statement) for v in verdicts
     )
 
 
-def verdict_subject(verdict: Verdict, registry: MuscleRegistry) -> str:
-    """Name what a verdict is about: a feature, a model or a pair of models, and its group.
-
-    Parameters
-    ----------
-    verdict : Verdict
-        One verdict.
-    registry : MuscleRegistry
-        Printed names of muscles.
-
-    Returns
-    -------
-    str
-        "Gracilis, ADC (MD), poor", "FA + ADC − FA" …
-    """
-    title = " − ".join(feature_title(part, registry) for part in verdict.subject.split(" - "))
-    return f"{title}, {verdict.group}" if verdict.group else title
-
-
-def _estimate(verdict: Verdict) -> str:
-    found = verdict.found
-    if found is None:
-        return NOTHING
-    printed = PARAMETERS.get(split_feature(found.subject)[1]) if found.kind in ("mean", "difference") else None
-    scale, digits = (printed.scale, printed.digits) if printed else (1.0, _DIGITS.get(found.kind, 2))
-    value = mean_sd(found.value, found.sd, digits, scale=scale)
-    bounds = f" ({interval(found.interval, digits, scale=scale)})" if found.interval and found.kind != "mean" else ""
-    unit = f" × {printed.unit}".replace(" ", "\u00a0") if printed and printed.unit else ""
-    sign = "" if p_value(found.p)[0] in "<>" else "= "
-    p = (
-        ""
-        if isnan(found.p)
-        else f", P {sign}{p_value(found.p)}".replace("P ", "P\u00a0").replace("< ", "<\u00a0").replace("= ", "=\u00a0")
+def _data(verdicts: Sequence[Verdict], registry: MuscleRegistry) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "claim_id": v.claim_id,
+                "subject": v.subject,
+                "group": v.group,
+                "statement": v.statement,
+                "published": v.published,
+                "found": v.found.value if v.found else None,
+                "found_kind": v.found.kind if v.found else None,
+                "p": v.found.p if v.found else None,
+                "agreement": v.agreement,
+                "reason": v.reason,
+                "in_words": words,
+            }
+            for v, words in zip(verdicts, plain_verdicts(verdicts, registry), strict=True)
+        ]
     )
-    return f"{value}{bounds}{unit}{p}"

@@ -3,14 +3,38 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dtimuscle.replication.audit.adjustment import ADJUSTMENT
+from dtimuscle.replication.audit.auc import INTERVALS
+from dtimuscle.replication.audit.combination import COMBINATION, COMPARISON
+from dtimuscle.replication.audit.correlation import CORRELATIONS
+from dtimuscle.replication.audit.directions import DIRECTIONS
+from dtimuscle.replication.audit.events import EVENTS
 from dtimuscle.replication.audit.findings import Check, CheckResult, Finding, Severity
+from dtimuscle.replication.audit.means import IMPLIED
+from dtimuscle.replication.audit.multiplicity import MULTIPLICITY
+from dtimuscle.replication.audit.precision import PRECISION
+from dtimuscle.replication.audit.spread import SPREAD
+from dtimuscle.replication.audit.units import UNITS
 from dtimuscle.replication.published import PublishedStudy
 from dtimuscle.replication.reference_values import ReferenceValues
 
 __all__ = ["CHECKS", "Audit", "Check", "CheckResult", "Finding", "Severity", "audit"]
 
 # In the order in which a reader asks.
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (
+    IMPLIED,
+    UNITS,
+    SPREAD,
+    PRECISION,
+    COMBINATION,
+    COMPARISON,
+    INTERVALS,
+    DIRECTIONS,
+    ADJUSTMENT,
+    EVENTS,
+    MULTIPLICITY,
+    CORRELATIONS,
+)
 
 
 @dataclass(frozen=True)
