@@ -1,14 +1,14 @@
 """How tables are set: columns, headings and the style that all of them share."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
 from great_tables import GT, loc, style
 
-from dtimuscle.presentation.style import FAINT, FONT_STACK, INK, PAPER
+from dtimuscle.presentation.style import FAINT, FONT_STACK, INK, MUTED, PAPER
 
 # Names of rows up to this length (characters) stay on one line and in sight while the table scrolls.
 LONGEST_UNBROKEN = 48
@@ -41,6 +41,23 @@ class Column:
     align: str = "right"
     spanner: str = ""
     is_markup: bool = False
+
+
+def notes_html(lines: Iterable[str]) -> str:
+    """Set notes that stand below a table.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        One paragraph each, as HTML.
+
+    Returns
+    -------
+    str
+        One block.
+    """
+    text = "".join(f'<p style="margin:0 0 .2rem">{line}</p>' for line in lines)
+    return f'<div style="max-width:44rem;margin:.9rem 0 0;font-size:.875em;line-height:1.5;color:{MUTED}">{text}</div>'
 
 
 def table_html(

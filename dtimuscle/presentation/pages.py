@@ -246,7 +246,7 @@ def audit_page(
     return _render(
         "audit.html.j2",
         context,
-        title=f"Audit of printed numbers: {context.study}",
+        title="Audit of printed numbers",
         citation=study.citation,
         verdict=audit_in_words(audit, study),
         findings=audit.findings,

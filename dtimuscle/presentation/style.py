@@ -278,7 +278,11 @@ def feature_title(feature: str, registry: MuscleRegistry) -> str:
     muscle, parameter = split_feature(feature)
     if parameter:
         return f"{registry.title(muscle)}, {PARAMETERS[parameter].title}"
-    return MODEL_TITLES.get(feature) or COVARIATE_TITLES.get(feature) or registry.title(feature)
+    known = MODEL_TITLES.get(feature) or COVARIATE_TITLES.get(feature)
+    parts = feature.split("+")
+    if known is None and set(parts) <= set(PARAMETERS):
+        return " + ".join(PARAMETERS[part].title for part in parts)
+    return known or registry.title(feature)
 
 
 def term_title(term: str, registry: MuscleRegistry) -> str:

@@ -72,6 +72,7 @@ Text = Annotated[str, Field(min_length=1)]
 Identifier = Annotated[str, _Form("[a-z][a-z0-9_]*", "small letters, digits and underscores, a letter first")]
 Number = Annotated[str, _Form(r"[-−]?[0-9]+(\.[0-9]+)?", "a number as printed, such as 1.02")]
 Positive = Annotated[str, _Form(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?", "a number above 0 as printed, such as 0.34")]
+Level = Annotated[str, _Form(r"[5-9][0-9](\.[0-9]+)?", "percent from 50 to below 100, such as 95")]
 PBound = Annotated[
     str,
     _Form(
@@ -147,8 +148,8 @@ class Group(StrictPart):
     """The group in words that can follow "with": poor muscle function."""
     stands_for: Role | None = None
     """Which group of new data it is held against; none if there is no such group."""
-    grades: Range
-    """Grades that belong to it."""
+    grades: Range | None = None
+    """Grades that belong to it; none where groups are not made from a grade."""
     n: Annotated[int, Field(gt=1)]
     """Number of patients."""
 
@@ -160,7 +161,7 @@ class PrintedInterval(StrictPart):
     """Lower limit."""
     high: Number
     """Upper limit."""
-    level_percent: Positive
+    level_percent: Level
     """Coverage, percent."""
 
     @property

@@ -8,10 +8,10 @@ from typing import Literal
 
 from scipy import special
 
-from dtimuscle.replication.criteria import Effect
+from dtimuscle.replication.criteria import LEVEL, Effect
 from dtimuscle.replication.printed import PrintedPair
 from dtimuscle.statistics.estimates import Estimate, Interval
-from dtimuscle.statistics.power import auc_standard_error
+from dtimuscle.statistics.power import hanley_mcneil_error
 
 # Names of the scales on which estimates are compared.
 Scale = Literal["difference", "mean", "Fisher z", "logit AUC", "log odds ratio"]
@@ -20,9 +20,6 @@ _NO_ERROR = "Its standard error is not known."
 
 # The exponential of more is no number.
 _LARGEST_LOG = 700.0
-
-# Hanley and McNeil's formula is for areas above 0.5.
-_JUST_ABOVE_HALF = 0.5 + 1e-9
 
 
 def on_printed_scale(scale: str, value: float) -> float:
@@ -47,6 +44,30 @@ def on_printed_scale(scale: str, value: float) -> float:
     if scale == "log odds ratio":
         return math.exp(min(value, _LARGEST_LOG))
     return value
+
+
+def effect_interval(effect: Effect, scale: str, *, level: float = LEVEL) -> Interval:
+    """Return the confidence interval that a standard error gives: value ± quantile × SE, turned back.
+
+    For a mean that is printed with SD and n, and for a difference of such means, this is Student's interval.
+
+    Parameters
+    ----------
+    effect : Effect
+        Value and standard error; with degrees of freedom the quantile is Student's, otherwise normal.
+    scale : str
+        Name of its scale, as in `Verdict.scale`.
+    level : float, default=0.95
+        Coverage.
+
+    Returns
+    -------
+    Interval
+        On the printed scale.
+    """
+    margin = _quantile(level, effect.df) * effect.standard_error
+    low, high = (on_printed_scale(scale, end) for end in (effect.value - margin, effect.value + margin))
+    return Interval(low, high, level)
 
 
 def difference_of_means(pair: PrintedPair) -> Effect | str:
@@ -143,9 +164,7 @@ def auc(value: float, interval: Interval | None, *, sizes: tuple[int, int] | Non
     if interval is not None:
         error = auc_error(value, interval)
     elif sizes is not None and min(sizes) >= 2:
-        # Turning the measure round turns the area.
-        better = max(value, 1 - value, _JUST_ABOVE_HALF)
-        error = auc_standard_error(better, n_poor=sizes[0], n_good=sizes[1])
+        error = hanley_mcneil_error(value, n_event=sizes[0], n_other=sizes[1])
     else:
         return _NO_ERROR
     return _effect(float(special.logit(value)), error / (value * (1 - value)))
@@ -240,9 +259,13 @@ def _from_interval(found: Estimate, *, df: int, has_neutral: bool = True) -> Eff
 
 def _half_width(low: float, high: float, level: float, *, df: float = math.inf) -> float:
     """Return the standard error that an interval implies."""
+    return (high - low) / 2 / _quantile(level, df) if high > low else math.nan
+
+
+def _quantile(level: float, df: float) -> float:
+    """Return half the width of an interval in standard errors: Student's, or normal where they count as known."""
     share = (1 + level) / 2
-    quantile = special.ndtri(share) if math.isinf(df) else special.stdtrit(df, share)
-    return float((high - low) / 2 / quantile) if high > low else math.nan
+    return float(special.ndtri(share) if math.isinf(df) else special.stdtrit(df, share))
 
 
 def _effect(value: float, error: float, *, df: float = math.inf, has_neutral: bool = True) -> Effect | str:

@@ -153,8 +153,8 @@ class PublishedStudy(StrictPart, File):
     """What of it is at hand: abstract, full text."""
     design: Design
     """How it was made."""
-    outcome: Outcome
-    """The grade that the groups are made from."""
+    outcome: Outcome | None = None
+    """The grade that the groups are made from; none where they are not, as patients against controls."""
     groups: Annotated[tuple[Group, ...], Field(min_length=2)]
     """Who was compared."""
     claims: Annotated[tuple[AnyClaim, ...], Field(min_length=1)]
@@ -199,6 +199,7 @@ class PublishedStudy(StrictPart, File):
     def _parts_belong_together(self) -> Self:
         self._require_each_once()
         self._require_grades()
+        self._require_claims_of_readings()
         known = [group.id for group in self.groups]
         for position, claim in enumerate(self.claims):
             for place, group in groups_named(claim):
@@ -208,7 +209,6 @@ class PublishedStudy(StrictPart, File):
             for place, n, largest in self._numbers(claim):
                 if n is not None and n > largest:
                     raise refusal(str(n), f"at most {largest} patients", field=("claims", position, *place))
-        self._require_claims_of_readings()
         return self
 
     def _require_each_once(self) -> None:
@@ -231,10 +231,20 @@ class PublishedStudy(StrictPart, File):
             found = " + ".join(str(group.n) for group in self.groups)
             raise refusal(found, f"groups that add up to design.n, {self.design.n}", field=("groups",))
         for position, group in enumerate(self.groups):
-            if not self.outcome.lowest <= group.grades.lowest <= group.grades.highest <= self.outcome.highest:
-                found = f"{group.grades.lowest} to {group.grades.highest}"
-                allowed = f"grades of the outcome, {self.outcome.lowest} to {self.outcome.highest}"
-                raise refusal(found, allowed, field=("groups", position, "grades"))
+            self._require_grade(position, group)
+
+    def _require_grade(self, position: int, group: Group) -> None:
+        place = ("groups", position, "grades")
+        if group.grades is None and self.outcome is None:
+            return
+        if self.outcome is None:
+            raise refusal("grades", "grades only together with the outcome that they are grades of", field=place)
+        if group.grades is None:
+            raise refusal("no grades", "grades of the outcome for every group, or no outcome", field=place)
+        if not self.outcome.lowest <= group.grades.lowest <= group.grades.highest <= self.outcome.highest:
+            found = f"{group.grades.lowest} to {group.grades.highest}"
+            allowed = f"grades of the outcome, {self.outcome.lowest} to {self.outcome.highest}"
+            raise refusal(found, allowed, field=place)
 
     def _require_features(self, position: int, claim: Claim) -> None:
         n_sources = bool(features_named(claim)) + sum(claim.id in reading.claims for reading in self._features_readings)

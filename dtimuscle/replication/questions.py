@@ -312,7 +312,9 @@ def _ask_comparison(published: PublishedStudy, claim: AucComparison) -> Iterator
 
 
 def _with_p(words: str, p: str | None) -> str:
-    return f"{words}, P {p}" if p else words
+    if not p:
+        return words
+    return f"{words}, P {p}" if p[0] in "<=≤>≥" else f"{words}, P = {p}"
 
 
 def _obstacle(is_testable: bool) -> str:

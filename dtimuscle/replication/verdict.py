@@ -395,8 +395,13 @@ def _missing(published: PublishedStudy, question: Question, estimates: tuple[Est
             "not testable", "The new data give no estimates: both groups are needed, and grades that tell them apart."
         )
     measured = {estimate.subject for estimate in estimates if "." in estimate.subject}
-    if "." in question.subject and question.subject not in measured:
-        muscle = question.subject.partition(".")[0]
+    is_feature = "." in question.subject and " " not in question.subject
+    if is_feature and question.subject not in measured:
+        muscle, _, parameter = question.subject.partition(".")
+        # Such values may be there; the kit's analyses are about FA and MD.
+        if parameter not in ("fa", "md") and not any(subject.endswith(f".{parameter}") for subject in measured):
+            title = published.parameter_title(parameter)
+            return _Answer("not testable", f"The analysis of the new data is not about {title}.")
         has_muscle = any(subject.startswith(f"{muscle}.") for subject in measured)
         what = published.in_words(question.subject if has_muscle else muscle)
         return _Answer("not testable", f"{what[0].upper()}{what[1:]} was not measured in the new data.")

@@ -339,11 +339,7 @@ def events_for_auc_power(auc: float, *, controls_per_event: float, power: float 
 
 
 def auc_standard_error(auc: float, *, n_poor: int, n_good: int) -> float:
-    """Return the standard error that an AUC of groups of this size has (Hanley & McNeil 1982).
-
-    With Q₁ = θ / (2 - θ) and Q₂ = 2θ² / (1 + θ),
-    SE² = (θ(1 - θ) + (n₁ - 1)(Q₁ - θ²) + (n₂ - 1)(Q₂ - θ²)) / (n₁n₂). For normal values it is a little too
-    large: by about 5% at 0.7 and 20% at 0.9.
+    """Return the standard error that an AUC of groups of this size has (see `hanley_mcneil_error`).
 
     Parameters
     ----------
@@ -364,9 +360,32 @@ def auc_standard_error(auc: float, *, n_poor: int, n_good: int) -> float:
     """
     _check_sizes(n_poor, n_good)
     _check_auc(auc)
-    of_events, of_controls = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
-    variance = auc * (1 - auc) + (n_poor - 1) * of_events + (n_good - 1) * of_controls
-    return math.sqrt(variance / (n_poor * n_good))
+    return hanley_mcneil_error(auc, n_event=n_poor, n_other=n_good)
+
+
+def hanley_mcneil_error(auc: float, *, n_event: float, n_other: float) -> float:
+    """Return the standard error that Hanley & McNeil (1982) expect for an AUC.
+
+    With Q₁ = θ / (2 - θ) and Q₂ = 2θ² / (1 + θ),
+    SE² = (θ(1 - θ) + (n₁ - 1)(Q₁ - θ²) + (n₂ - 1)(Q₂ - θ²)) / (n₁n₂). An AUC below 0.5 is turned round. For normal
+    values it is a little too large: by about 5% at 0.7 and 20% at 0.9.
+
+    Parameters
+    ----------
+    auc : float
+        θ, within 0 to 1.
+    n_event, n_other : float
+        Patients n₁ and n₂, at least 1; of any size where other numbers are tried out.
+
+    Returns
+    -------
+    float
+        0 for an AUC of 0 or 1.
+    """
+    area = max(auc, 1 - auc)
+    of_events, of_others = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
+    variance = area * (1 - area) + (n_event - 1) * of_events + (n_other - 1) * of_others
+    return math.sqrt(max(variance, 0.0) / (n_event * n_other))
 
 
 def auc_precision(auc: float, *, n_poor: int, n_good: int, level: float = 0.95) -> Precision:

@@ -130,7 +130,10 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: there is no such file.") from error
-    except (UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DatasetError(f"{path}, line {line}: cannot be read as UTF-8 text ({error}).") from error
+    except OSError as error:
         raise DatasetError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
 
 
@@ -215,9 +218,15 @@ def read_yaml_with_lines(path: Path) -> tuple[dict[str, Any], Lines]:
     if not path.is_file():
         raise SettingsError(f"{path}: there is no such file.")
     try:
-        values, places = _load_yaml(read_text(path))
+        text = read_text(path)
     except DatasetError as error:
         raise SettingsError(str(error)) from error
+    try:
+        values, places = _load_yaml(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"the character U+{error.character:04X} is not allowed"
+        raise SettingsError(f"{path}, line {line}: not valid YAML ({problem}).") from error
     except RecursionError as error:
         raise SettingsError(f"{path}: not valid YAML (nested too deeply).") from error
     except yaml.YAMLError as error:

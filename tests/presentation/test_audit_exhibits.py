@@ -135,6 +135,16 @@ def test_a_p_reads_well_wherever_it_stands(template, p, words):
     assert spaced(in_words(Sentence(template, (replace(P, value=p),)))) == words
 
 
+def test_ends_that_are_printed_alike_are_one_number():
+    low, high = replace(P, name="low", value=0.0002), replace(P, name="high", value=0.0004)
+    template = "It has a P between {low} and {high}, depending on how they were rounded."
+    assert (
+        spaced(in_words(Sentence(template, (low, high)))) == "It has a P < 0.001, depending on how they were rounded."
+    )
+    words = spaced(in_words(Sentence(template, (low, replace(high, value=0.04)))))
+    assert words.startswith("It has a P between < 0.001 and 0.040, ")
+
+
 def test_a_sentence_gives_the_interval_and_leaves_the_rounding_to_the_table():
     assert spaced(in_words(Sentence("AUC {auc}.", (AUC,)))) == "AUC 0.912 (95% CI 0.851 to 0.955)."
     assert "over the rounding" in value_text(AUC)
@@ -186,9 +196,9 @@ def test_the_short_answer_counts_conflicts_and_ways_out(audit, study, finding):
     half = replace(finding, ways_out=(WayOut("x", "in part", Sentence("y")),))
     check = audit.results[0][0]
     words = audit_in_words(Audit("x", ((check, CheckResult(("a",), (solved, half, half))),)), study)
-    assert "would resolve 1 altogether and 2 in part" in words
+    assert "would resolve 1 of them altogether and 2 of them only in part." in words
     words = audit_in_words(Audit("x", ((check, CheckResult(("a",), (half,))),)), study)
-    assert "would resolve 1 in part" in words
+    assert "would resolve 1 of them only in part." in words
     assert "fit each other" in audit_in_words(Audit("x", ()), study)
 
 

@@ -81,6 +81,15 @@ def test_an_end_too_close_to_zero_for_two_more_decimals_keeps_its_minus():
     assert interval(Interval(-2.5e-7, 0.1e-3), 2, scale=1e3) == "−0.0003 to 0.1000"
 
 
+def test_models_of_any_parameters_have_words(registry):
+    names = [feature_title(name, registry) for name in ("ad+rd", "rd", "fa+md+rd")]
+    assert names == [
+        f"{PARAMETERS['ad'].title} + {PARAMETERS['rd'].title}",
+        PARAMETERS["rd"].title,
+        f"{PARAMETERS['fa'].title} + {PARAMETERS['md'].title} + {PARAMETERS['rd'].title}",
+    ]
+
+
 def test_features_models_and_covariates_have_names(registry):
     names = [feature_title(name, registry) for name in ("adductor_longus.md", "fa+md", "age", "soleus.fa")]
     assert names == ["Adductor longus, ADC (MD)", "FA + ADC", "Age, years", "Soleus, FA"]

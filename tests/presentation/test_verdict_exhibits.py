@@ -152,7 +152,7 @@ def test_each_verdict_is_a_sentence_with_its_numbers(registry):
 
 def test_a_difference_that_follows_from_printed_means_is_named_where_only_a_direction_is_claimed(registry):
     words = _words(tables.verdict_table([DIFFERENCE], registry).html)
-    assert "By the printed means the difference is −0.72 × 10⁻³ mm²/s." in words
+    assert "The printed means differ by −0.72 × 10⁻³ mm²/s." in words
     assert "printed means" not in _words(tables.verdict_table(DIRECTIONS, registry).html)
 
 

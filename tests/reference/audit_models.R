@@ -170,15 +170,7 @@ lower$auc <- sapply(lower$r, function(r) {
   }, c(0.5, 0.7219))
 })
 
-# Two features together: discriminant by matrices.
-adjusted <- expand.grid(d1 = c(1, 2, 3), d2 = c(0.5, 1.87), r = c(-0.3, 0.2, 0.7))
-together <- mapply(function(d1, d2, r) {
-  covariance <- matrix(c(1, r, r, 1), 2)
-  weights <- solve(covariance, c(d1, d2))
-  c(weights[2], pnorm(sqrt(sum(weights * c(d1, d2)) / 2)))
-}, adjusted$d1, adjusted$d2, adjusted$r)
-adjusted$weight <- together[1, ]
-adjusted$auc <- together[2, ]
+# Two features together: where the weight in the discriminant turns, by matrices.
 turning <- expand.grid(d1 = c(2, 3, 4), d2 = c(0.5, 1.87))
 turning$r <- mapply(
   function(d1, d2) solve_for(function(r) solve(matrix(c(1, r, r, 1), 2), c(d1, d2))[2], c(0, 0.999)), turning$d1, turning$d2
@@ -217,7 +209,7 @@ ratio$p <- with(ratio, pchisq((log(odds_ratio) / (log(high / low) / (2 * qnorm(0
 write_json(
   list(
     versions = list(R = R.version.string), z_limit = z_limit, single = single, fitted = fitted, pooled = pooled,
-    intervals = intervals, bounds = bounds, sizes = sizes, lower = lower, adjusted = adjusted, turning = turning,
+    intervals = intervals, bounds = bounds, sizes = sizes, lower = lower, turning = turning,
     shrinkage = shrinkage, chance = chance, correlation = correlation, ratio = ratio
   ),
   file.path(folder, "audit_models.json"), digits = I(17), auto_unbox = TRUE, pretty = TRUE, na = "null"

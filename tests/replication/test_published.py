@@ -345,6 +345,8 @@ _FACTOR = {"feature": "sartorius.fa", "change": "increase", "odds_ratio": "1.4",
         (_change("design/analyses", "t test"), "design.analyses: found 't test'; allowed: a list."),
         (_change("design/n_tests", 0), "design.n_tests: found 0; allowed: input should be greater than 0."),
         (_change("design/correction", "holms"), "design.correction: found 'holms'; allowed: 'none stated', 'bonf"),
+        (_drop("outcome"), "groups.frail.grades: found grades; allowed: grades only together with the outcome"),
+        (_drop("groups/1/grades"), "groups.between.grades: found no grades; allowed: grades of the outcome for every"),
         (_change("groups/1/grades/highest", 6), "groups.between.grades: found 3 to 6; allowed: grades of the outcome"),
         (_change("groups/1/grades/lowest", 4), "groups.between.grades.lowest: found 4 to 3; allowed: lowest first"),
         (_change("claims/0/versus", "robust"), "versus: found 'robust'; allowed: another group than robust."),
@@ -374,6 +376,9 @@ _FACTOR = {"feature": "sartorius.fa", "change": "increase", "odds_ratio": "1.4",
         (_change("claims/4/n", 91), "claims.correlates.n: found 91; allowed: at most 90 patients."),
         (_change("claims/5/n_event", 21), "claims.auc_of_one.n_event: found 21; allowed: at most 20 patients."),
         (_change("claims/5/n_other", 71), "claims.auc_of_one.n_other: found 71; allowed: at most 70 patients."),
+        (_change("claims/4/interval/level_percent", "100"), "level_percent: found '100'; allowed: percent from 50 to"),
+        (_change("claims/4/interval/level_percent", "0.95"), "level_percent: found '0.95'; allowed: percent from"),
+        (_change("claims/4/interval/level_percent", "150"), "level_percent: found '150'; allowed: percent from"),
         (_change("claims/5/validation", "internal"), "validation: found 'internal'; allowed: 'apparent'"),
     ],
 )
@@ -414,6 +419,13 @@ def _features(claims: list[str], **values: object) -> dict[str, Any]:
 def test_a_wrong_reading_is_refused(made_up_mapping: dict[str, Any], readings: list[Any], message: str) -> None:
     with pytest.raises(PublishedError, match=message):
         PublishedStudy.from_mapping(made_up_mapping | {"readings": readings}, source="made_up.yaml")
+
+
+def test_a_reading_that_misnames_its_claim_is_where_the_error_lies(made_up_mapping: dict[str, Any]) -> None:
+    del made_up_mapping["claims"][4]["features"]
+    made_up_mapping["readings"] = [_features(["corelates"])]
+    with pytest.raises(PublishedError, match=r"readings\.1\.claims\.1: found 'corelates'; .* mean 'correlates'\?"):
+        PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
 
 
 @pytest.mark.parametrize("values", [None, {}, "text", [1]])
@@ -502,3 +514,12 @@ def test_every_field_of_the_schema_is_described() -> None:
 def test_shipped_studies_name_the_schema_for_editors() -> None:
     for path in (DATA / "published").glob("*.yaml"):
         assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_groups_need_not_be_made_from_a_grade(made_up_mapping):
+    del made_up_mapping["outcome"]
+    for group in made_up_mapping["groups"]:
+        del group["grades"]
+    study = PublishedStudy.from_mapping(made_up_mapping, source="x.yaml")
+    assert study.outcome is None
+    assert [group.n for group in study.groups] == [20, 30, 40]

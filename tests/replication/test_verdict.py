@@ -560,3 +560,21 @@ def test_claims_are_chosen_by_name_and_stay_in_the_order_of_the_study(wang: Publ
 def test_an_unknown_claim_is_refused(wang: PublishedStudy) -> None:
     with pytest.raises(PublishedError, match=r"found 'auc_combine'; .* Did you mean 'auc_combined'\?"):
         judge(wang, [], claims=["auc_combine"])
+
+
+def test_a_parameter_that_is_not_analysed_is_not_said_to_be_unmeasured(made_up_mapping: dict[str, Any]) -> None:
+    claim = made_up_mapping["claims"][0]
+    claim["features"], claim["p"] = ["vastus_lateralis.rd"], "0.03"
+    study = PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
+    found = [_estimate("difference", "vastus_lateralis.md", 1e-4)]
+    (verdict,) = judge(study, found, claims=["stronger_lower"])
+    assert verdict.reason == "The analysis of the new data is not about RD."
+    assert verdict.published.endswith(", P = 0.03")
+
+
+def test_a_comparison_with_a_single_feature_is_missing_as_a_comparison(made_up_mapping: dict[str, Any]) -> None:
+    made_up_mapping["claims"][6] |= {"higher": "fa+md", "features": ["vastus_lateralis.md", "vastus_lateralis.fa"]}
+    study = PublishedStudy.from_mapping(made_up_mapping, source="made_up.yaml")
+    found = [_estimate("difference", "vastus_lateralis.md", 1e-4)]
+    (verdict,) = judge(study, found, claims=["one_beats_other"])
+    assert verdict.reason == "The new data give no comparison of ROC curves for it."

@@ -153,8 +153,8 @@ WRONG = [
     (
         "    claims: [weakening_correlates]",
         "    claims: [weakening_correlate]",
-        "id: weakening_correlates",
-        "claims.weakening_correlates.features: found no features; allowed: features in the claim, or one reading",
+        "    claims: [weakening_correlate]",
+        "readings.5.claims.1: found 'weakening_correlate'; allowed: fa_lower, adc_lower,",
     ),
     (
         "    claims: [auc_combined, combined_beats_alone]",

@@ -31,7 +31,7 @@ from dtimuscle.presentation.style import (
 from dtimuscle.presentation.tables import plain_verdicts, verdict_pairs
 from dtimuscle.presentation.tables.verdict_words import NumberStyle, number_style
 from dtimuscle.replication.criteria import CRITERIA, Criterion
-from dtimuscle.replication.effect_intervals import effect_interval
+from dtimuscle.replication.effects import effect_interval
 from dtimuscle.replication.verdict import Verdict
 from dtimuscle.statistics.estimates import Estimate, Interval
 from dtimuscle.statistics.features import split_feature
@@ -309,7 +309,10 @@ def _without_number(verdicts: Sequence[Verdict]) -> str:
         words.append(f"for {len(left_out) - n_direction} the new data give no value")
     if not words:
         return ""
-    return f"Of {len(verdicts)} values and directions that the study claims, {len(left_out)} are not drawn: " + (
+    if len(words) == 1:
+        words = [words[0].replace(f"for {len(left_out)}", "for these")]
+    return (
+        f"Of {len(verdicts)} values and directions that the study claims, {len(left_out)} are not drawn: "
         f"{' and '.join(words)}."
     )
 

@@ -120,17 +120,15 @@ def _summary(
     area = shown[0][1]
     printed = _as_printed(area)
     muscles = "; ".join(feature_title(feature, registry) for feature in area.features)
-    listed = ", ".join(f"{share_in_words(item.at_most)} ({world_title(answer.name)})" for answer, item in shown)
-    band = " The grey band is its confidence interval." if area.printed.interval else ""
+    band = " The grey band is the published confidence interval." if area.printed.interval else ""
     inside = [(answer, item.within) for answer, item in shown if item.within is not None]
     within = ""
     if inside:
-        shares = ", ".join(f"{share_in_words(share)} ({world_title(answer.name)})" for answer, share in inside)
-        within = f" Within the published interval lie {shares}."
+        shares = ", ".join(f"{fixed(100 * share.value, 1)}% ({world_title(answer.name)})" for answer, share in inside)
+        within = f" Within it lie {shares}."
     return (
         f"{cohorts_in_words(answers)} How often is the AUC of {feature_title(area.predictor, registry)} at most the "
-        f"published {printed}? In this share of the cohorts: {listed}. Dark bars are these cohorts; the dotted line is "
-        f"the published AUC.{band}{within} The AUC is that of a logistic model ({muscles}) in the patients that it was "
-        "fitted to, which flatters it: where nothing differs it still lies above 0.5. In parentheses: 95% interval of "
-        "the share, for so many cohorts."
+        f"published {printed} (dotted line)? Dark bars are these cohorts; their share stands above each panel, with "
+        f"its 95% interval.{band}{within} The AUC is that of a logistic model ({muscles}) in the patients that it was "
+        "fitted to, which flatters it: where nothing differs it still lies above 0.5."
     )

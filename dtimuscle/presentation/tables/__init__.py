@@ -21,7 +21,7 @@ from dtimuscle.presentation.tables.scans import bias_table, quality_table
 from dtimuscle.presentation.tables.validation import calibration_table, validation_table
 from dtimuscle.presentation.tables.verdict_words import plain_verdicts, verdict_subject
 from dtimuscle.presentation.tables.verdicts import verdict_pairs, verdict_table
-from dtimuscle.presentation.tables.worlds import world_parts_table, worlds_table, worlds_together_table
+from dtimuscle.presentation.tables.worlds import worlds_table, worlds_together_table
 
 __all__ = [
     "adjusted_correlation_table",
@@ -61,7 +61,6 @@ __all__ = [
     "verdict_pairs",
     "verdict_subject",
     "verdict_table",
-    "world_parts_table",
     "worlds_table",
     "worlds_together_table",
 ]

@@ -108,8 +108,8 @@ def audit_in_words(audit: Audit, study: PublishedStudy) -> str:
         and not any(way.resolves == "yes" for way in finding.ways_out)
         for finding in conflicts
     )
-    fates = [f"{n} {words}" for n, words in ((n_resolved, "altogether"), (n_in_part, "in part")) if n]
-    fate = f" Some assumption that was tried would resolve {' and '.join(fates)}." if fates else ""
+    fates = [f"{n} of them {words}" for n, words in ((n_resolved, "altogether"), (n_in_part, "only in part")) if n]
+    fate = f" The assumptions that were tried would resolve {' and '.join(fates)}." if fates else ""
     found = f"{_counted(len(conflicts), 'conflict')} came up. The gravest: {conflicts[0].title}."
     return f"{asked} {found}{fate}{noted}"
 

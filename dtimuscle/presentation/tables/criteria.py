@@ -8,7 +8,7 @@ import pandas as pd
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
-from dtimuscle.presentation.grid import Column, table_html
+from dtimuscle.presentation.grid import Column, notes_html, table_html
 from dtimuscle.presentation.style import INK, MUTED, NOTHING, PARAMETERS, p_equals
 from dtimuscle.presentation.tables.verdict_words import (
     number_style,
@@ -156,8 +156,7 @@ def _notes_html(notes: dict[str, str], units: Sequence[str]) -> str:
         del lines[1]
     if units:
         lines.append(f"{' and '.join(map(escape, units))}.")
-    text = "".join(f'<p style="margin:0 0 .2rem">{line}</p>' for line in lines)
-    return f'<div style="max-width:44rem;margin:.9rem 0 0;font-size:.875em;line-height:1.5;color:{MUTED}">{text}</div>'
+    return notes_html(lines)
 
 
 def _units(verdicts: Sequence[Verdict]) -> list[str]:

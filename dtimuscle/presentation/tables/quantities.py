@@ -154,7 +154,9 @@ def in_words(sentence: Sentence) -> str:
         text = short_text(quantity)
         return text if quantity.name in with_sign else text.removeprefix(_EQUALS)
 
-    return Sentence(template.replace("P {", "P\u00a0{"), sentence.quantities).in_words(write)
+    words = Sentence(template.replace("P {", "P\u00a0{"), sentence.quantities).in_words(write)
+    # Ends that are printed alike are one number.
+    return re.sub(r"\bbetween ([^ ,;]+) and \1(?=[ ,;.])", r"\1", words)
 
 
 def severity_word(severity: Severity, n: int) -> str:
@@ -229,7 +231,8 @@ def _share(value: float) -> str:
     if 1 - _SMALLEST_SHARE < value < 1:
         return f"> {100 * (1 - _SMALLEST_SHARE):g}%"
     percent = 100 * value
-    return f"{fixed(percent, 0 if abs(percent - round(percent)) < 0.05 else 1)}%"
+    is_whole = abs(percent - round(percent)) < _ROUNDING_ERROR
+    return f"{fixed(percent, 0 if is_whole or percent >= 100 else 1)}%"
 
 
 def _of_size(value: float) -> str:

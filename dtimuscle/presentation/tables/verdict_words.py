@@ -179,7 +179,7 @@ def in_words(verdict: Verdict) -> str:
     if verdict.published_value is not None or isnan(value):
         return verdict.reason
     style = number_style(verdict)
-    return f"{verdict.reason} By the printed means the difference is {style.number(value)}{_unit(style)}."
+    return f"{verdict.reason} The printed means differ by {style.number(value)}{_unit(style)}."
 
 
 def place_in_words(value: float, bounds: Interval, style: NumberStyle, *, is_inside: bool) -> str:

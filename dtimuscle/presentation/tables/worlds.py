@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
-from dtimuscle.presentation.grid import Column, table_html
+from dtimuscle.presentation.grid import Column, notes_html, table_html
 from dtimuscle.presentation.style import count, feature_title, fixed, interval
-from dtimuscle.replication.worlds import ClaimPart, Share, WorldAnswer
+from dtimuscle.replication.worlds import Share, WorldAnswer
 
 _TITLES = {
     "published_means": "Printed means true",
@@ -18,10 +19,15 @@ _TITLES = {
     "degeneration": "Degeneration",
 }
 _ABBREVIATIONS = {"fa", "md", "ad", "rd", "adc", "auc"}
-# With poor function.
-_DIRECTIONS = {1: "higher", -1: "lower", 0: ""}
 _NOT_TESTABLE = "not testable"
 _WHOLE, _ALL = "whole claim", "All of these claims at once"
+
+
+_IN_PARENTHESES = "In parentheses: 95% interval of the share, for so many cohorts."
+_WHEN = (
+    "A claim comes out in a cohort when everything that it says does: a direction with P < 0.05, a printed mean or AUC "
+    "within the cohort's own 95% interval (an AUC only if that interval does not also contain 0.5, pure chance)."
+)
 
 
 _OPPOSED, _PAIRS, _EVERYTHING = _GROUPS = (
@@ -69,55 +75,19 @@ def worlds_table(answers: Sequence[WorldAnswer], *, name: str = "worlds") -> Exh
         rows.setdefault("", {"claim": _ALL})[_key(place)] = share_in_words(answer.all_claims)
     title = "Which claims come out in which world"
     summary = (
-        f"{cohorts_in_words(answers)} {worlds_in_words(answers)} Each cohort is analysed as the study did it. A claim "
-        "comes out in a cohort when everything that it says does: a direction with P < 0.05, a printed mean or AUC "
-        "within the cohort's own 95% interval (an AUC only if that interval does not also contain 0.5, pure chance). "
-        "A claim that hardly ever comes out in a world is hard to reconcile with it; one that is true in a world can "
-        "still be missed in many of its cohorts, for want of patients. In "
-        "parentheses: 95% interval of the share, for so many cohorts."
+        f"{cohorts_in_words(answers)} Each cohort is analysed as the study did it. A claim that hardly ever comes out "
+        "in a world is hard to reconcile with it; one that is true there can still be missed in many cohorts, for "
+        "want of patients. Below the table: what is true in each world, and when a claim comes out."
     )
     html = table_html(
         name, pd.DataFrame(rows.values()), _columns(answers), title=title, row_label=("claim", "Claim of the study")
     )
-    return Exhibit(name, "table", title, summary, _claims_data(answers), html=html, rests_on="simulation")
-
-
-def world_parts_table(
-    answers: Sequence[WorldAnswer], registry: MuscleRegistry, *, name: str = "world_parts"
-) -> Exhibit:
-    """Show in what share of cohorts each part of each claim comes out in each world.
-
-    Parameters
-    ----------
-    answers : sequence of WorldAnswer
-        One for each world, all about the same study.
-    registry : MuscleRegistry
-        Printed names of muscles.
-    name : str, default="world_parts"
-        Identifier of the exhibit.
-
-    Returns
-    -------
-    Exhibit
-        One row per part of a claim, grouped by claim, one column per world.
-    """
-    rows: dict[tuple[str, int], dict[str, str]] = {}
-    for place, answer in enumerate(answers):
-        for claim in answer.claims:
-            for number, part in enumerate(claim.parts):
-                start = {"claim": claim.statement, "part": _part_title(part, registry)}
-                rows.setdefault((claim.claim_id, number), start)[_key(place)] = share_in_words(part.share)
-    title = "What of each claim comes out in which world"
-    summary = (
-        f"{cohorts_in_words(answers)} The claims taken apart: the share of cohorts in which each of their statements "
-        "comes out, whatever becomes of the others; lower and higher are with poor function. Statements "
-        "about independent factors share one model of all the "
-        f"factors of the claim.{_separated_in_words(answers)} In parentheses: 95% interval of the share, for so "
-        "many cohorts."
-    )
-    html = table_html(
-        name, pd.DataFrame(rows.values()), _columns(answers), title=title, row_label=("part", "About"), group="claim"
-    )
+    notes = [
+        *(f"<strong>{escape(world_title(answer.name))}:</strong> {escape(answer.statement)}" for answer in answers),
+        escape(_WHEN + _separated_in_words(answers)),
+        _IN_PARENTHESES,
+    ]
+    html += notes_html(notes)
     return Exhibit(name, "table", title, summary, _claims_data(answers), html=html, rests_on="simulation")
 
 
@@ -152,7 +122,7 @@ def worlds_together_table(
             cohorts_in_words(answers),
             *opposed_in_words(answers, registry),
             f"All claims that can be tested come out at once {_everywhere(answers, _all_claims(answers))}.",
-            "In parentheses: 95% interval of the share, for so many cohorts.",
+            _IN_PARENTHESES,
         ]
     )
     html = table_html(
@@ -208,17 +178,6 @@ def cohorts_in_words(answers: Sequence[WorldAnswer]) -> str:
     )
 
 
-def worlds_in_words(answers: Sequence[WorldAnswer]) -> str:
-    """Say what is true in each world.
-
-    Parameters
-    ----------
-    answers : sequence of WorldAnswer
-        One for each world.
-    """
-    return " ".join(f"{world_title(answer.name)}: {answer.statement}" for answer in answers)
-
-
 def opposed_in_words(answers: Sequence[WorldAnswer], registry: MuscleRegistry) -> list[str]:
     """Say in sentences how often claims that say the opposite of the same value are both right.
 
@@ -232,7 +191,7 @@ def opposed_in_words(answers: Sequence[WorldAnswer], registry: MuscleRegistry) -
     Returns
     -------
     list of str
-        One entry for each two such claims.
+        One entry for all such claims about the same values that are right together as often.
     """
     found: dict[tuple[str, str], list[tuple[WorldAnswer, Share]]] = {}
     features: dict[tuple[str, str], dict[str, None]] = {}
@@ -241,15 +200,16 @@ def opposed_in_words(answers: Sequence[WorldAnswer], registry: MuscleRegistry) -
             pair = (opposed.first, opposed.second)
             found.setdefault(pair, []).append((answer, opposed.any_feature))
             features.setdefault(pair, {}).update(dict.fromkeys(opposed.features))
-    sentences = []
+    alike: dict[tuple[str, str], list[str]] = {}
     for (first, second), shares in found.items():
         named = "; ".join(feature_title(name, registry) for name in features[first, second])
-        sentences.append(
-            f'The claims "{_in_words(first)}" and "{_in_words(second)}" say the opposite of the same values ({named}): '
-            "one that lower, the other that higher values go with poor function. Both come out for at least one of "
-            f"these values {_everywhere([a for a, _ in shares], [share for _, share in shares])}."
-        )
-    return sentences
+        how_often = _everywhere([a for a, _ in shares], [share for _, share in shares])
+        alike.setdefault((named, how_often), []).append(f'"{_in_words(first)}" and "{_in_words(second)}"')
+    return [
+        f"Claims about the same values ({named}) point opposite ways: {'; '.join(pairs)}. Two such claims come out "
+        f"together for at least one of these values {how_often}."
+        for (named, how_often), pairs in alike.items()
+    ]
 
 
 def _together(place: int, answer: WorldAnswer, registry: MuscleRegistry) -> list[_AtOnce]:
@@ -304,11 +264,6 @@ def _key(place: int) -> str:
     return f"world_{place}"
 
 
-def _part_title(part: ClaimPart, registry: MuscleRegistry) -> str:
-    title = " − ".join(feature_title(name, registry) for name in part.subject.split(" - "))
-    return ", ".join(words for words in (title, part.group, _DIRECTIONS[part.direction]) if words)
-
-
 def _separated_in_words(answers: Sequence[WorldAnswer]) -> str:
     """Say in how many cohorts there are no odds ratios; nothing where they always exist."""
     counts = [
@@ -321,7 +276,7 @@ def _separated_in_words(answers: Sequence[WorldAnswer]) -> str:
         return ""
     return (
         " In some cohorts the factors tell the groups apart completely, so that no odds ratios exist: "
-        f"{', '.join(counts)}. There the claim does not come out."
+        f"{', '.join(counts)}. There a claim about such factors does not come out."
     )
 
 

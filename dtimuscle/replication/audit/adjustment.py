@@ -91,33 +91,6 @@ def turning_region(d_adjusted: float, d_adjusting: Sequence[float]) -> TurningRe
     )
 
 
-def adjusted_weight(d_adjusted: float, d_adjusting: float, correlation: float) -> float:
-    """Return the weight of a feature in the discriminant of two, in its own SDs: (d₂ − r d₁)/(1 − r²).
-
-    Parameters
-    ----------
-    d_adjusted, d_adjusting : float
-        Differences d₂ and d₁ in SDs.
-    correlation : float
-        r within a group, between −1 and 1.
-    """
-    return (d_adjusted - correlation * d_adjusting) / (1 - correlation**2)
-
-
-def joint_auc(d_adjusted: float, d_adjusting: float, correlation: float) -> float:
-    """Return the AUC of two features together, Φ(√(D²/2)) with D² = (d₁² + d₂² − 2 r d₁ d₂)/(1 − r²).
-
-    Parameters
-    ----------
-    d_adjusted, d_adjusting : float
-        Differences d₂ and d₁ in SDs.
-    correlation : float
-        r within a group, between −1 and 1.
-    """
-    square = d_adjusted**2 + d_adjusting**2 - 2 * correlation * d_adjusted * d_adjusting
-    return float(ndtr(math.sqrt(square / (1 - correlation**2) / 2)))
-
-
 @dataclass(frozen=True)
 class _Turned:
     """A feature whose sign is another one in a model than alone."""

@@ -1,7 +1,7 @@
 """Printed intervals of AUCs: which standard error they imply, on which scale they are even, and what is possible."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from dtimuscle.replication.printed import Contrast, PrintedP, RoundedNumber, con
 from dtimuscle.replication.published import AucClaim, PrintedInterval, PublishedStudy
 from dtimuscle.replication.reference_values import ReferenceValues
 from dtimuscle.statistics.estimates import Interval
+from dtimuscle.statistics.power import hanley_mcneil_error
 
 NAME = "auc_intervals"
 
@@ -119,31 +120,6 @@ def normal_auc_error(distance: float, sds: tuple[float, float], sizes: tuple[flo
     shared = [_both_below(z, other / (first + second)) - area**2 for other in (second, first)]
     variance = area * (1 - area) + (sizes[0] - 1) * shared[0] + (sizes[1] - 1) * shared[1]
     return math.sqrt(max(variance, 0.0) / (sizes[0] * sizes[1]))
-
-
-def hanley_mcneil_error(auc: float, *, n_event: float, n_other: float) -> float:
-    """Return the standard error that Hanley & McNeil (1982) expect for an AUC.
-
-    With Q₁ = A / (2 − A) and Q₂ = 2A² / (1 + A),
-    SE² = (A(1 − A) + (n₁ − 1)(Q₁ − A²) + (n₂ − 1)(Q₂ − A²)) / (n₁n₂). An AUC below 0.5 is turned round. Unlike
-    `statistics.power.auc_standard_error` it takes 0.5, 1 and groups of any size.
-
-    Parameters
-    ----------
-    auc : float
-        Within 0 to 1.
-    n_event, n_other : float
-        Patients, at least 1.
-
-    Returns
-    -------
-    float
-        0 for an AUC of 0 or 1.
-    """
-    area = max(auc, 1 - auc)
-    of_events, of_others = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
-    variance = area * (1 - area) + (n_event - 1) * of_events + (n_other - 1) * of_others
-    return math.sqrt(max(variance, 0.0) / (n_event * n_other))
 
 
 def error_bounds(auc: float, *, n_event: int, n_other: int, level: float = 0.95) -> ErrorBounds:
@@ -371,22 +347,24 @@ def _out_of_bounds(
         title=title,
         sentence=Sentence(
             "The printed interval of the AUC {auc_printed} implies a standard error (its uncertainty) of {se_linear}. "
-            " With {n_event} + {n_other} patients about {se_expected} is to be expected, and whatever the "
+            "With {n_event} + {n_other} patients about {se_expected} is to be expected, and whatever the "
             "values were it would lie between {se_lowest} (without equal scores {se_lowest_untied}) and {se_highest}.",
             quantities,
         ),
         claims=(roc.claim.id,),
         steps=steps,
-        ways_out=(_other_size(roc, implied), _ties(implied, bounds)),
+        ways_out=(*_other_size(roc, implied), _ties(implied, bounds)),
         references=_REFERENCES,
     )
 
 
-def _other_size(roc: PrintedRoc, implied: ImpliedError) -> WayOut:
-    """How many times the patients would have to be there for an interval of this width."""
+def _other_size(roc: PrintedRoc, implied: ImpliedError) -> Iterator[WayOut]:
+    """How many times the patients would have to be there for an interval of this width; nothing if it has none."""
+    if implied.linear.value <= 0:
+        return
     event, other = roc.contrast.n_event, roc.contrast.n_other
     factor = scaled_sizes(roc.auc.value, implied.linear.value, n_event=event, n_other=other)
-    return WayOut(
+    yield WayOut(
         "The AUC rests on more or fewer values than there are patients (both legs, several muscles, folds)",
         "in part",
         Sentence(
@@ -572,7 +550,7 @@ def _asymmetry(name: str, label: str, places: tuple[_Ranged, _Ranged, _Ranged]) 
 
 def _error(name: str, label: str, width: _Ranged, slope: _Ranged, divisor: float) -> Quantity:
     value, low, high = (of_width * of_slope / divisor for of_width, of_slope in zip(width, slope, strict=True))
-    return Quantity(name, label, "standard_error", value, Interval(low, high))
+    return Quantity(name, label, "standard_error", value, Interval(max(low, 0.0), high))
 
 
 def _plain(name: str, label: str, value: float) -> Quantity:

@@ -15,7 +15,7 @@ from dtimuscle.replication.audit.alternatives import (
     new_patients_auc,
     predictors_for_auc,
 )
-from dtimuscle.replication.audit.auc import PrintedRoc, hanley_mcneil_error, normal_auc_error, printed_rocs
+from dtimuscle.replication.audit.auc import PrintedRoc, normal_auc_error, printed_rocs
 from dtimuscle.replication.audit.effects import binormal_auc, corners, samples
 from dtimuscle.replication.audit.findings import (
     Check,
@@ -29,9 +29,10 @@ from dtimuscle.replication.audit.findings import (
 )
 from dtimuscle.replication.audit.summaries import Sample, welch_test
 from dtimuscle.replication.printed import PrintedPair, printed_p, printed_pairs, printed_tests
-from dtimuscle.replication.published import AucComparison, FeaturesReading, PublishedStudy
+from dtimuscle.replication.published import AucComparison, FeaturesReading, GroupMeans, PublishedStudy
 from dtimuscle.replication.reference_values import ReferenceValues
 from dtimuscle.statistics.estimates import Interval
+from dtimuscle.statistics.power import hanley_mcneil_error
 
 NAME = "combination"
 COMPARISON_NAME = "comparison"
@@ -416,7 +417,7 @@ def _combination_finding(case: _Case, n_compared: int) -> Finding:
     return Finding(
         check=NAME,
         severity=Severity.INCONSISTENT,
-        title=f"{case.name} together tell less than one of them alone",
+        title=f"{case.name} together tell the groups apart less well than one of them alone",
         sentence=Sentence(
             f"By its printed means and SDs, {case.study.in_words(best.pair.feature)} alone would put a patient with "
             f"{best.pair.first.group.title} and one with {best.pair.second.group.title} in the right order in {{auc}} "
@@ -434,14 +435,16 @@ def _combination_finding(case: _Case, n_compared: int) -> Finding:
 
 def _comparison_finding(case: _Case, claim: AucComparison, n_compared: int) -> Finding:
     best = case.best
-    higher = case.study.in_words(claim.higher)
+    higher, feature = case.study.in_words(claim.higher), case.study.in_words(best.pair.feature)
+    contained = "" if feature == case.name else ", one of its features,"
+    alone = "it" if feature == case.name else "that one alone"
     return Finding(
         check=COMPARISON_NAME,
         severity=Severity.INCONSISTENT,
-        title=f"{case.name} is said to tell the groups apart less well than {higher}; its printed means say better",
+        title=f"{case.name} is said to tell the groups apart less well than {higher}; its means imply the opposite",
         sentence=Sentence(
             f"{higher} is said to have a higher AUC ({{auc_printed}}) than {case.name}. But the printed means and SDs "
-            f"of {case.study.in_words(best.pair.feature)}, which {case.name} contains, imply {{auc}} for it alone.",
+            f"of {feature}{contained} imply {{auc}} for {alone}.",
             (case.printed, best.auc),
         ),
         claims=tuple(dict.fromkeys((claim.id, *_claims(case)))),
@@ -489,7 +492,7 @@ def _impossible(case: _Case) -> Finding:
         claims=_claims(case),
         features=(single.pair.feature,),
         steps=(*_single_steps(case), _least_step(case)),
-        ways_out=(_standard_errors(case),),
+        ways_out=tuple(_standard_errors(case)),
         references=("Cantelli, Atti del Congresso Internazionale dei Matematici, Bologna 1928; 6: 47-59",),
     )
 
@@ -572,7 +575,7 @@ def _p_steps(case: _Case, claim: AucComparison) -> Iterator[Step]:
 
 
 def _ways_out(case: _Case, n_compared: int) -> Iterator[WayOut]:
-    yield _standard_errors(case)
+    yield from _standard_errors(case)
     yield _new_patients(case)
     yield _pooled(case)
     yield _other_features(case)
@@ -580,8 +583,11 @@ def _ways_out(case: _Case, n_compared: int) -> Iterator[WayOut]:
     yield _fewer_patients(case, n_compared)
 
 
-def _standard_errors(case: _Case) -> WayOut:
-    """Take the numbers after ± for standard errors: the SDs are √n times as large."""
+def _standard_errors(case: _Case) -> Iterator[WayOut]:
+    """Take the numbers after ± for standard errors: the SDs are √n times as large. Not where the source says so."""
+    claims = [case.study.claim(single.pair.claim_id) for single in case.singles]
+    if any(isinstance(claim, GroupMeans) and claim.spread == "se" for claim in claims):
+        return
     turned = [
         tuple(Sample(sample.mean, sample.sd * math.sqrt(sample.n), sample.n) for sample in samples(single.pair))
         for single in case.singles
@@ -592,20 +598,24 @@ def _standard_errors(case: _Case) -> WayOut:
     p = welch_test(first, second).p
     auc = Quantity("auc_se", "Highest AUC of a single feature then", "auc", aucs[index])
     p_then = Quantity("p_se", "P of its difference then (Welch)", "p", p)
-    cv = Quantity("cv", "SD relative to the mean then", "share", max(s.sd / abs(s.mean) for s in (first, second)))
+    shown = [auc, p_then]
     groups = {pair.first.group.id, pair.second.group.id}
     tests = [test for test in printed_tests(case.study) if test.is_of(pair.feature, groups) and test.p is not None]
     contradicted = any(test.p is not None and not test.p.allows(p, p) for test in tests)
     words = "Then the AUC of no single feature would exceed {auc_se}"
     if contradicted:
-        words += ", but the difference of the means would have P = {p_se}, against the printed P"
-    words += ". The SD would be {cv} of the mean."
+        words += ", but the difference of the means would have P = {p_se}, contrary to the printed P"
+    words += "."
+    if first.mean and second.mean:
+        cv = max(sample.sd / abs(sample.mean) for sample in (first, second))
+        shown.append(Quantity("cv", "SD relative to the mean then", "share", cv))
+        words += " The SD would be {cv} of the mean."
     resolves = aucs[index] <= case.target
-    return WayOut(
+    yield WayOut(
         "The printed SDs are standard errors of the means",
         ("in part" if contradicted else "yes") if resolves else "no",
-        Sentence(words, (auc, p_then, cv)),
-        (Step("With SDs √n times as large", "s = SE √n; AUC and Welch's P from these", (auc, p_then, cv)),),
+        Sentence(words, tuple(shown)),
+        (Step("With SDs √n times as large", "s = SE √n; AUC and Welch's P from these", tuple(shown)),),
     )
 
 

@@ -200,7 +200,9 @@ def _sentence(of_parameter: list[Spread], wide: list[Spread], known: SpreadRange
     if severity is Severity.UNLIKELY:
         return Sentence(first + "Beyond these, with an allowance, it is up to {factor} times as wide.", quantities)
     is_seen = all(spread.lower <= known.published_high for spread in wide)
-    end = "the widest of the studies found as much" if is_seen else "other patients may differ more"
+    end = (
+        "allowing for chance, the widest of the studies found as much" if is_seen else "other patients may differ more"
+    )
     return Sentence(f"{first}It is up to {{factor}} times the usual one, more than chance explains; {end}.", quantities)
 
 

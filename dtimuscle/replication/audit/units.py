@@ -118,12 +118,12 @@ def _is_beyond(number: RoundedNumber, upper: float) -> bool:
 
 def _as_printed(study: PublishedStudy, block: _Block, reference: ReferenceValues) -> Iterator[Finding]:
     beyond = [value for value in block.values if _is_beyond(value.printed, _upper(value, reference))]
-    if not beyond:
-        return
-    if beyond[0].is_diffusivity and all(value.printed.low > 0 for value in beyond):
-        yield _above_water(study, block, beyond, reference)
-    else:
-        yield _outside_definition(study, block, beyond, reference)
+    above = [value for value in beyond if value.is_diffusivity and value.printed.low > 0]
+    undefined = [value for value in beyond if value not in above]
+    if above:
+        yield _above_water(study, block, above, reference)
+    if undefined:
+        yield _outside_definition(study, block, undefined, reference)
 
 
 def _above_water(study: PublishedStudy, block: _Block, beyond: list[_Value], reference: ReferenceValues) -> Finding:
@@ -139,7 +139,7 @@ def _above_water(study: PublishedStudy, block: _Block, beyond: list[_Value], ref
         water,
     )
     sentence = (
-        "Nothing in the body lets water diffuse faster than free water, at body temperature {water}. As printed, "
+        "Nothing in the body diffuses faster than free water: {water} at body temperature. As printed, "
         "{n_beyond} of {n_means} means are above it; the lowest, {nearest}, is {factor} times as high."
     )
     reading = study.unit_reading(block.parameter, block.claim.unit)
@@ -148,7 +148,7 @@ def _above_water(study: PublishedStudy, block: _Block, beyond: list[_Value], ref
     return Finding(
         check=_NAME,
         severity=Severity.IMPOSSIBLE,
-        title=f"{title} in {block.claim.unit} would diffuse faster than free water",
+        title=f"{title} in {block.claim.unit} would exceed that of free water",
         sentence=Sentence(sentence, quantities),
         claims=(block.claim.id,),
         features=tuple(dict.fromkeys(value.feature for value in beyond)),

@@ -3,9 +3,20 @@ import math
 import numpy as np
 import pytest
 
-from dtimuscle.replication.audit.adjustment import ADJUSTMENT, adjusted_weight, joint_auc, turning_region
+from dtimuscle.replication.audit.adjustment import ADJUSTMENT, turning_region
 from dtimuscle.replication.audit.findings import Severity
 from dtimuscle.replication.published import PublishedStudy
+
+
+def adjusted_weight(d_adjusted: float, d_adjusting: float, correlation: float) -> float:
+    """Weight of a feature in the linear discriminant of two, in its own SDs."""
+    return (d_adjusted - correlation * d_adjusting) / (1 - correlation**2)
+
+
+def joint_auc(d_adjusted: float, d_adjusting: float, correlation: float) -> float:
+    """AUC of two normal features together, from their Mahalanobis distance."""
+    square = d_adjusted**2 + d_adjusting**2 - 2 * correlation * d_adjusted * d_adjusting
+    return 0.5 * math.erfc(-math.sqrt(square / (1 - correlation**2)) / 2)
 
 
 def findings(study):

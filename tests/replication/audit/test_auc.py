@@ -111,6 +111,7 @@ def test_the_shipped_study_has_a_possible_interval(wang):
         ("0.72", ("0.65", "0.79"), Severity.UNLIKELY, "without equal values"),
         ("0.72", ("0.05", "1.00"), Severity.INCONSISTENT, "wider"),
         ("0.72", ("0.50", "0.78"), Severity.NOTE, "no usual scale"),
+        ("0.720", ("0.720", "0.720"), Severity.INCONSISTENT, "narrower"),
     ],
 )
 def test_intervals_are_judged(made_up_mapping, auc, ends, severity, words):
@@ -118,6 +119,13 @@ def test_intervals_are_judged(made_up_mapping, auc, ends, severity, words):
     findings = INTERVALS.run(study, None).findings
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
     assert all(words in finding.title for finding in findings)
+
+
+def test_an_interval_without_width_allows_no_negative_error(made_up_mapping):
+    study = study_with(made_up_mapping, auc="0.720", interval=interval("0.720", "0.720"))
+    (finding,) = INTERVALS.run(study, None).findings
+    errors = [item for step in finding.steps for item in step.quantities if item.kind == "standard_error"]
+    assert all(item.rounding is None or item.rounding.low >= 0 for item in errors)
 
 
 @pytest.mark.parametrize(("p", "n"), [("< 0.001", 0), ("= 0.0003", 0), ("= 0.8", 1), ("> 0.05", 1)])

@@ -144,3 +144,24 @@ def test_a_model_hardly_tells_less_than_the_printed_auc_of_its_predictor(second_
     model.pop("interval", None)
     found = [finding for finding in findings_of(COMBINATION, second_mapping) if "alone" in finding.title]
     assert len(found) == n
+
+
+def test_a_mean_of_zero_has_no_relative_spread(wang_mapping):
+    claim_of(wang_mapping, "adc_means")["means"][2]["mean"] = "0.00"
+    (finding,) = findings_of(COMBINATION, wang_mapping)
+    assert "of the mean" not in way(finding, "standard errors").sentence.template
+
+
+def test_what_is_printed_as_standard_errors_is_not_suspected_of_it(wang_mapping):
+    means = claim_of(wang_mapping, "adc_means")
+    means["spread"] = "se"
+    for row in means["means"]:
+        row["sd"] = "0.04"
+    (finding,) = findings_of(COMBINATION, wang_mapping)
+    assert not any("standard errors" in way.assumption for way in finding.ways_out)
+
+
+def test_a_single_feature_is_not_said_to_be_one_of_its_features(wang_mapping):
+    claim_of(wang_mapping, "combined_beats_alone")["lower"] = ["adductor_magnus.md"]
+    (finding,) = findings_of(COMPARISON, wang_mapping)
+    assert "one of its features" not in finding.sentence.template

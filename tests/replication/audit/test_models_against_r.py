@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from dtimuscle.replication.audit.adjustment import adjusted_weight, joint_auc, turning_region
+from dtimuscle.replication.audit.adjustment import turning_region
 from dtimuscle.replication.audit.alternatives import (
     gamma_auc,
     least_auc,
@@ -17,13 +17,14 @@ from dtimuscle.replication.audit.alternatives import (
     new_patients_auc,
     pooled_auc,
 )
-from dtimuscle.replication.audit.auc import error_bounds, hanley_mcneil_error, implied_error, scaled_sizes
+from dtimuscle.replication.audit.auc import error_bounds, implied_error, scaled_sizes
 from dtimuscle.replication.audit.combination import deviate_for, highest_lower_auc, share_for_limit, single_feature
 from dtimuscle.replication.audit.correlation import correlation_p, fisher_interval, kendall_p, odds_ratio_p
 from dtimuscle.replication.audit.effects import samples
 from dtimuscle.replication.audit.events import expected_shrinkage, model_chi_square
 from dtimuscle.replication.printed import PrintedMean, PrintedPair, rounded_number
 from dtimuscle.replication.published import Group
+from dtimuscle.statistics.power import hanley_mcneil_error
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "audit_models.json"
 
@@ -116,12 +117,6 @@ def test_the_size_for_a_standard_error_agrees_with_a_search(r):
 def test_the_lower_auc_agrees_with_a_search(r):
     for row in r["lower"]:
         agrees(highest_lower_auc(0.722, p=0.05, correlation=row["r"], n_event=31, n_other=69), row["auc"])
-
-
-def test_adjusted_weights_agree_with_the_discriminant_of_two_features(r):
-    for row in r["adjusted"]:
-        agrees(adjusted_weight(row["d2"], row["d1"], row["r"]), row["weight"])
-        agrees(joint_auc(row["d2"], row["d1"], row["r"]), row["auc"])
 
 
 def test_the_turning_region_agrees_with_a_search_over_correlations(r):

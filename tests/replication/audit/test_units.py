@@ -194,3 +194,11 @@ def test_a_made_up_study_of_other_units_and_groups_has_no_finding(
 
     assert result.examined
     assert result.findings == ()
+
+
+def test_a_negative_diffusivity_hides_no_unit_that_does_not_fit(study_of, means_of, reference):
+    claim = means_of("mm²/s", features={"gracilis.md": ("1.52 ± 0.14", "-1.64 ± 0.11")})
+    findings = UNITS.run(study_of(claim), reference).findings
+    assert [finding.severity for finding in findings] == [Severity.IMPOSSIBLE] * 2
+    assert "free water" in findings[0].title
+    assert [item.text for item in findings[1].sentence.quantities] == ["-1.64 mm²/s"]
