@@ -141,7 +141,7 @@ def fit(
     mask: Annotated[Path | None, typer.Option(help="Where to fit; found in the image by default.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Muscle labels; adds the ROI table.")] = None,
     estimator: Annotated[
-        Literal["ols", "wls", "iwls", "nlls", "restore"], typer.Option(help="How the tensor is fitted.")
+        Literal["ols", "wls", "iwls", "nlls", "restore", "robust"], typer.Option(help="How the tensor is fitted.")
     ] = "iwls",
     preprocess: Annotated[
         bool, typer.Option("--preprocess", help="Denoise, unring and align the series first.")

@@ -18,6 +18,30 @@ Bools = NDArray[np.bool_]
 # A tensor has six unknowns.
 MIN_DIRECTIONS = 6
 
+# Axes closer than this, in degrees, count as one.
+SAME_AXIS_DEG = 1.0
+
+# Largest condition number of the six unknowns' design. Schemes in use have 1.3 to 9 (Skare et al., J Magn Reson 2000;
+# 147: 340-352); beyond this, noise in one combination of the six outweighs the tensor.
+MAX_CONDITION = 100.0
+
+# Directions this close to a plane (root mean square sine) count as lying in it.
+FLATNESS = 0.03
+
+# Neighbouring b-values belong to one shell when they differ by no more than this part, or this much in s/mm²:
+# imaging gradients move a nominal b by a few percent.
+SHELL_SPREAD = 0.07
+SHELL_STEP = 10.0
+
+# From this b-value on, in s/mm², shells are named to the nearest ten.
+FIRST_ROUND_B = 100.0
+
+# A shell at 1005 s/mm² is one of 1000: the limit is meant for nominal b-values.
+NOMINAL_TOLERANCE = 0.05
+
+# Rotations may be off by rounding only; a shear or stretch would change the weighting.
+ROTATION_TOLERANCE = 1e-6
+
 # Two grids count as one up to this distance between the corners of their fields of view.
 GRID_TOLERANCE_MM = 0.05
 
@@ -77,11 +101,24 @@ class GradientTable:
     def n_directions(self) -> int:
         """Independent axes among the weighted volumes: antipodes and repeats (within 1°) count once."""
         weighted = self.directions[~self.is_b0]
-        axes: list[Floats] = []
+        axes = np.empty((0, 3))
         for direction in weighted:
-            if all(abs(direction @ axis) < np.cos(np.radians(1)) for axis in axes):
-                axes.append(direction)
+            if np.all(np.abs(axes @ direction) < np.cos(np.radians(SAME_AXIS_DEG))):
+                axes = np.vstack([axes, direction])
         return len(axes)
+
+    @property
+    def condition(self) -> float:
+        """Condition number of the tensor's design over the weighted directions; infinite if they leave it open.
+
+        The design has the columns x², y², z², 2xy, 2xz, 2yz (Skare et al., J Magn Reson 2000; 147: 340-352). Six
+        even directions reach 1.6; directions on one cone around the origin leave a combination of the six unknown.
+        """
+        design = _tensor_design(self.directions[~self.is_b0])
+        values = np.linalg.svd(design, compute_uv=False)
+        if len(values) < MIN_DIRECTIONS or values[-1] <= np.finfo(float).eps * values[0]:
+            return np.inf
+        return float(values[0] / values[-1])
 
     def require_tensor(self) -> None:
         """Make sure that a tensor can be fitted.
@@ -89,7 +126,8 @@ class GradientTable:
         Raises
         ------
         GradientError
-            If there is no b = 0 volume, or fewer than six independent directions.
+            If there is no b = 0 volume, there are fewer than six independent directions, or these lie so that they
+            leave the tensor undetermined.
         """
         if not self.is_b0.any():
             raise GradientError(
@@ -100,6 +138,22 @@ class GradientTable:
             raise GradientError(
                 f"{self.n_directions} independent gradient directions; a tensor needs at least {MIN_DIRECTIONS}."
             )
+        if not self.condition <= MAX_CONDITION:
+            raise GradientError(
+                f"the {self.n_directions} gradient directions leave the tensor undetermined: they lie "
+                f"{self._degeneracy()} (condition number {self.condition:.3g}, at most {MAX_CONDITION:g}). "
+                "Use directions that are spread over the sphere."
+            )
+
+    def _degeneracy(self) -> str:
+        """Say on what figure directions lie that leave the tensor undetermined."""
+        weighted = self.directions[~self.is_b0]
+        spread, axes = np.linalg.eigh(weighted.T @ weighted / len(weighted))
+        if spread[0] < FLATNESS**2:
+            x, y, z = axes[:, 0] + 0.0
+            return f"in the plane across ({x:.2f}, {y:.2f}, {z:.2f})"
+        # The tensor that no direction sees, gᵀDg = 0, is the equation of the cone.
+        return "on or near one cone around the origin"
 
     def rotated(self, rotations: Floats) -> "GradientTable":
         """Turn each direction by its volume's rotation.
@@ -113,7 +167,21 @@ class GradientTable:
         -------
         GradientTable
             The same b-values with turned directions.
+
+        Raises
+        ------
+        GradientError
+            If a matrix is no proper rotation: with a shear or a mirror the b-values would no longer hold.
         """
+        if rotations.shape != (len(self), 3, 3):
+            raise GradientError(f"rotations of shape {rotations.shape} for {len(self)} volumes. Give one for each.")
+        error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0.0)
+        wrong = np.flatnonzero(~(error <= ROTATION_TOLERANCE) | ~(np.linalg.det(np.nan_to_num(rotations)) > 0))
+        if wrong.size:
+            raise GradientError(
+                f"the matrix of volume {wrong[0]} is no proper rotation. Give the rotation part of the transform "
+                "without stretch, shear or mirror."
+            )
         return replace(self, directions=np.einsum("nij,nj->ni", rotations, self.directions))
 
     def subset(self, volumes: NDArray[np.integer] | Bools) -> "GradientTable":
@@ -130,6 +198,157 @@ class GradientTable:
             The chosen volumes in the order of `volumes`.
         """
         return replace(self, bvals=self.bvals[volumes], directions=self.directions[volumes])
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Volumes of one nominal b-value.
+
+    Parameters
+    ----------
+    b : float
+        Mean b-value in s/mm²; 0 for the volumes that count as not weighted.
+    volumes : ndarray of int
+        Their indices.
+    """
+
+    b: float
+    volumes: NDArray[np.integer]
+
+    @property
+    def nominal(self) -> str:
+        """The b-value as reports name it: from 100 s/mm² on to 10."""
+        return f"{round(self.b, -1):.0f}" if self.b >= FIRST_ROUND_B else f"{self.b:.0f}"
+
+    @property
+    def words(self) -> str:
+        """The b-value and, in brackets, the number of volumes."""
+        return f"{self.nominal} ({len(self.volumes)})"
+
+
+@dataclass(frozen=True)
+class ShellSelection:
+    """Which shells the tensor is fitted to.
+
+    Parameters
+    ----------
+    used, left_out : tuple of Shell
+        Ascending; the volumes without weighting are the first of those used.
+    volumes : ndarray of bool, shape (n,)
+        The volumes that are used.
+    reason : str
+        Why, where something else than the limit decided; empty otherwise.
+    """
+
+    used: tuple[Shell, ...]
+    left_out: tuple[Shell, ...]
+    volumes: Bools
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """One sentence for the report."""
+        used = f"The tensor uses b = {_listed(self.used)} s/mm² (volumes in brackets)"
+        left_out = f"; left out: b = {_listed(self.left_out)} s/mm²" if self.left_out else ""
+        return f"{used}{left_out}. {self.reason}".rstrip()
+
+
+def _listed(shells: tuple[Shell, ...]) -> str:
+    *most, last = [shell.words for shell in shells]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def find_shells(gradients: GradientTable) -> tuple[Shell, ...]:
+    """Group the volumes by their nominal b-value.
+
+    Sorted b-values are cut where the next one is more than 7 % (and 10 s/mm²) higher.
+
+    Parameters
+    ----------
+    gradients : GradientTable
+        The b-values, as the scanner wrote them.
+
+    Returns
+    -------
+    tuple of Shell
+        Ascending; first what counts as b = 0, if there is any.
+    """
+    weighted = np.flatnonzero(~gradients.is_b0)
+    weighted = weighted[np.argsort(gradients.bvals[weighted], kind="stable")]
+    bvals = gradients.bvals[weighted]
+    cuts = np.flatnonzero(np.diff(bvals) > np.maximum(SHELL_STEP, SHELL_SPREAD * bvals[1:])) + 1
+    groups = [np.sort(group) for group in np.split(weighted, cuts) if group.size]
+    shells = [Shell(float(gradients.bvals[group].mean()), group) for group in groups]
+    if gradients.is_b0.any():
+        shells.insert(0, Shell(0.0, np.flatnonzero(gradients.is_b0)))
+    return tuple(shells)
+
+
+def select_shells(
+    gradients: GradientTable, *, highest_b: float | None = 1000.0, lowest_b: float = 0.0
+) -> ShellSelection:
+    """Choose the shells that a tensor is fitted to.
+
+    Above about 1,000 s/mm² the signal no longer decays as a tensor says (kurtosis), so higher shells are left out if
+    what remains can carry a tensor; if not, the next higher shells are taken in until it can.
+
+    Parameters
+    ----------
+    gradients : GradientTable
+        Of the whole series.
+    highest_b : float or None, default=1000.0
+        Shells up to this nominal b-value (+ 5 %) are used, s/mm²; None for all.
+    lowest_b : float, default=0.0
+        Weighted shells below this one are left out (perfusion), s/mm². What counts as b = 0 stays.
+
+    Returns
+    -------
+    ShellSelection
+        Shells that are used and left out, and words for the report.
+
+    Raises
+    ------
+    GradientError
+        If not even all volumes can carry a tensor.
+    """
+    shells = find_shells(gradients)
+    limit = np.inf if highest_b is None else highest_b * (1 + NOMINAL_TOLERANCE)
+    floor = lowest_b * (1 - NOMINAL_TOLERANCE)
+    used = [shell for shell in shells if shell.b == 0 or floor <= shell.b <= limit]
+    above = [shell for shell in shells if shell.b > limit]
+    below = [shell for shell in shells if 0 < shell.b < floor]
+    added, reason = [], ""
+    # First higher shells, then those with perfusion.
+    while not _carries_tensor(gradients, used) and (above or below):
+        added.append(above.pop(0) if above else below.pop())
+        used.append(added[-1])
+    if added:
+        reason = f"Without b = {_listed(tuple(sorted(added, key=_b)))} s/mm² there would be no tensor."
+    volumes = np.zeros(len(gradients), dtype=bool)
+    for shell in used:
+        volumes[shell.volumes] = True
+    gradients.subset(volumes).require_tensor()
+    return ShellSelection(tuple(sorted(used, key=_b)), tuple(sorted(below + above, key=_b)), volumes, reason)
+
+
+def _b(shell: Shell) -> float:
+    return shell.b
+
+
+def _carries_tensor(gradients: GradientTable, shells: list[Shell]) -> bool:
+    if not shells:
+        return False
+    try:
+        gradients.subset(np.concatenate([shell.volumes for shell in shells])).require_tensor()
+    except GradientError:
+        return False
+    return True
+
+
+def _tensor_design(directions: Floats) -> Floats:
+    """Rows gᵀDg of (xx, yy, zz, xy, xz, yz), shape (n, 6)."""
+    x, y, z = directions.T
+    return np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
 
 
 @dataclass(frozen=True)
@@ -215,6 +434,21 @@ class DwiSeries:
         """
         return replace(self, signal=signal)
 
+    def subset(self, volumes: NDArray[np.integer] | Bools) -> "DwiSeries":
+        """Keep some of the volumes, by index or by mask of shape (n,).
+
+        Parameters
+        ----------
+        volumes : ndarray of int or of bool
+            Indices, or a mask of shape (n,), as `select_shells` gives it.
+
+        Returns
+        -------
+        DwiSeries
+            The chosen volumes with their gradients.
+        """
+        return replace(self, signal=self.signal[..., volumes], gradients=self.gradients.subset(volumes))
+
 
 @dataclass(frozen=True)
 class TensorMaps:
@@ -237,7 +471,7 @@ class TensorMaps:
     affine : ndarray of shape (4, 4)
         From voxel indices to world coordinates (RAS, mm).
     estimator : str
-        How the tensor was fitted: `ols`, `wls`, `iwls`, `nlls` or `restore`.
+        How the tensor was fitted: `ols`, `wls`, `iwls`, `nlls`, `restore` or `robust`.
     """
 
     fa: Floats
@@ -293,6 +527,23 @@ def grid_rotation(affine: Floats) -> Floats:
     return u @ vt
 
 
+def fsl_frame(affine: Floats) -> Floats:
+    """Axes that the three rows of an FSL `.bvec` file speak of, in world coordinates.
+
+    Parameters
+    ----------
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    ndarray of shape (3, 3)
+        Its columns are the voxel axes; the first is mirrored when the affine's determinant is positive.
+    """
+    sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0
+    return grid_rotation(affine) * np.array([sign, 1.0, 1.0])
+
+
 def directions_from_fsl(bvecs: Floats, affine: Floats) -> Floats:
     """Turn b-vectors as FSL writes them into world coordinates.
 
@@ -311,7 +562,7 @@ def directions_from_fsl(bvecs: Floats, affine: Floats) -> Floats:
     ndarray of shape (n, 3)
         The same directions in world coordinates (RAS).
     """
-    return _mirrored(bvecs, affine) @ grid_rotation(affine).T
+    return bvecs @ fsl_frame(affine).T
 
 
 def directions_to_fsl(directions: Floats, affine: Floats) -> Floats:
@@ -329,12 +580,7 @@ def directions_to_fsl(directions: Floats, affine: Floats) -> Floats:
     ndarray of shape (n, 3)
         Directions in the file's convention; the inverse of `directions_from_fsl`.
     """
-    return _mirrored(directions @ grid_rotation(affine), affine)
-
-
-def _mirrored(bvecs: Floats, affine: Floats) -> Floats:
-    sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0
-    return bvecs * np.array([sign, 1.0, 1.0])
+    return directions @ fsl_frame(affine)
 
 
 def require_one_grid(

@@ -16,7 +16,7 @@ from dtimuscle.errors import SettingsError
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Estimator = Literal["ols", "wls", "iwls", "nlls", "restore"]
+Estimator = Literal["ols", "wls", "iwls", "nlls", "restore", "robust"]
 Engine = Literal["kit", "dipy"]
 
 
@@ -83,6 +83,12 @@ class PreprocessingSettings(Section):
     """Remove Gibbs ringing (sub-voxel shifts)."""
     correct_motion: bool = True
     """Align the volumes for motion and eddy currents, and rotate the b-vectors."""
+    find_outliers: bool = True
+    """Find slices that lost their signal, and leave them out of the fit."""
+    rician: bool = False
+    """Take out what the noise floor adds to the magnitude (Koay and Basser 2006); needs `denoise`."""
+    rician_coils: Annotated[int, Field(ge=1)] = 1
+    """Coils combined by their sum of squares; 1 also for adaptive combination and SENSE. Only `rician` reads it."""
     engine: Engine = "kit"
     """Whose routines do it: the kit's or DIPY's."""
     b0_threshold: NotNegative = 20.0
@@ -93,7 +99,9 @@ class TensorSettings(Section):
     """How the tensor is fitted."""
 
     estimator: Estimator = "iwls"
-    """Ordinary, weighted, iteratively weighted or non-linear least squares, or RESTORE."""
+    """Ordinary, weighted, iteratively weighted or non-linear least squares, RESTORE, or robust IWLS."""
+    highest_b: Positive = 1000.0
+    """Shells above this b-value are left out if the others can carry a tensor, s/mm²."""
 
 
 class RoiSettings(Section):

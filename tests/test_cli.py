@@ -18,8 +18,8 @@ from dtimuscle.store import places
 from dtimuscle.store.images import write_gradients, write_image
 
 PLAIN = [
-    "--set=denoise=false", "--set=unring=false", "--set=correct_motion=false", "--set=estimator=ols",
-    "--set=erosion_mm=0", "--set=min_voxels=1", "--workers=1",
+    "--set=denoise=false", "--set=unring=false", "--set=correct_motion=false", "--set=find_outliers=false",
+    "--set=estimator=ols", "--set=erosion_mm=0", "--set=min_voxels=1", "--workers=1",
 ]  # fmt: skip
 
 
@@ -321,7 +321,7 @@ def test_gradients_elsewhere_are_named(files):
 def test_an_estimator_that_there_is_not_is_refused(files):
     result = call("fit", files / "scan.nii.gz", "--estimator", "ordinary")
     assert result.exit_code == 2
-    assert "'ols', 'wls', 'iwls', 'nlls', 'restore'" in result.stderr
+    assert "'ols', 'wls', 'iwls', 'nlls', 'restore', 'robust'" in result.stderr
 
 
 def test_audit_prints_the_findings_and_where_the_page_is(tmp_path):

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -6,13 +9,17 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from dtimuscle.dwi import (
+    MAX_CONDITION,
     DwiSeries,
     GradientTable,
     TensorMaps,
     directions_from_fsl,
     directions_to_fsl,
+    find_shells,
+    fsl_frame,
     grid_rotation,
     require_one_grid,
+    select_shells,
     voxel_sizes,
 )
 from dtimuscle.errors import GradientError, GridMismatchError, ImageError
@@ -112,6 +119,23 @@ SIX = np.array([[1, 1, 0], [1, -1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, 
 def test_directions_from_fsl_agree_with_mrtrix(case):
     grid, expected = WORLD_BY_MRTRIX[case]
     np.testing.assert_allclose(directions_from_fsl(BVECS, affine_of(grid)), expected, atol=2e-6)
+
+
+def test_directions_on_all_storage_orders_straight_and_oblique_agree_with_mrtrix():
+    reference = json.loads((Path(__file__).parent / "reference" / "fsl_bvecs.json").read_text(encoding="utf-8"))
+    bvecs = np.array(reference["bvecs"])
+    orders = {(case["tilt"], tuple(np.sign(np.round(case["affine"], 0)).ravel())) for case in reference["cases"]}
+    assert len(reference["cases"]) == 96
+    assert len({order for tilt, order in orders if tilt == "straight"}) == 48
+    for case in reference["cases"]:
+        affine = affine_of(case["affine"])
+        np.testing.assert_allclose(directions_from_fsl(bvecs, affine), case["directions"], atol=1e-7)
+        np.testing.assert_allclose(directions_to_fsl(np.array(case["directions"]), affine), bvecs, atol=1e-7)
+
+
+def test_the_frame_of_a_bvec_file_is_left_handed_on_every_grid():
+    for grid, _ in WORLD_BY_MRTRIX.values():
+        assert np.linalg.det(fsl_frame(affine_of(grid))) == pytest.approx(-1)
 
 
 @pytest.mark.parametrize("case", WORLD_BY_MRTRIX)
@@ -219,6 +243,149 @@ def test_each_direction_turns_with_its_own_volume():
     quarter = Rotation.from_euler("z", 90, degrees=True).as_matrix()
     gradients = table([500, 500], [[1, 0, 0], [1, 0, 0]]).rotated(np.array([np.eye(3), quarter]))
     np.testing.assert_allclose(gradients.directions, [[1, 0, 0], [0, 1, 0]], atol=1e-15)
+
+
+def test_rotation_keeps_full_precision():
+    rng = np.random.default_rng(5)
+    directions = rng.normal(size=(200, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    turns = Rotation.from_rotvec(rng.normal(0, 3, (200, 3)), degrees=True)
+    before = table(np.full(200, 500), directions)
+    after = before.rotated(turns.as_matrix()).rotated(turns.inv().as_matrix())
+    np.testing.assert_allclose(after.directions, directions, atol=1e-14)
+    np.testing.assert_allclose(before.rotated(turns.as_matrix()).directions, turns.apply(directions), atol=1e-14)
+
+
+def test_the_tensor_of_a_turned_patient_is_measured_with_turned_directions():
+    # Tissue that has turned by R shows the scanner's gradient g the signal of Rᵀg.
+    turn = Rotation.from_rotvec([3, -2, 5], degrees=True).as_matrix()
+    tensor = np.diag([1.1, 1.3, 1.9]) * 1e-3
+    gradients = table(np.full(6, 500), SIX)
+    scanned = np.einsum("ni,ij,nj->n", SIX, turn @ tensor @ turn.T, SIX)
+    seen = gradients.rotated(np.tile(turn.T, (6, 1, 1))).directions
+    np.testing.assert_allclose(np.einsum("ni,ij,nj->n", seen, tensor, seen), scanned, rtol=1e-12)
+
+
+@pytest.mark.parametrize("matrix", [np.diag([1, 1, -1]), np.diag([1, 1.001, 1]), np.full((3, 3), np.nan)])
+def test_what_is_no_rotation_is_refused(matrix):
+    with pytest.raises(GradientError, match="volume 1 is no proper rotation"):
+        table([500, 500], [[1, 0, 0], [1, 0, 0]]).rotated(np.array([np.eye(3), matrix]))
+
+
+def test_one_rotation_for_several_volumes_is_refused():
+    with pytest.raises(GradientError, match=r"shape \(3, 3\) for 2 volumes"):
+        table([500, 500], [[1, 0, 0], [1, 0, 0]]).rotated(np.eye(3))
+
+
+# Degenerate schemes
+
+
+def on_a_cone(n, degrees=50.0):
+    angles = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    tilt = np.radians(degrees)
+    return np.stack([np.sin(tilt) * np.cos(angles), np.sin(tilt) * np.sin(angles), np.full(n, np.cos(tilt))], axis=1)
+
+
+def test_the_condition_of_even_directions_is_the_one_that_theory_gives():
+    golden = (1 + 5**0.5) / 2
+    axes = np.array([(0, 1, golden), (0, 1, -golden), (1, golden, 0), (1, -golden, 0), (golden, 0, 1), (golden, 0, -1)])
+    even = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    # XᵀX of six even axes has the eigenvalues 2, 4/5 (twice) and 8/5 (three times).
+    assert table([500] * 6, even).condition == pytest.approx(np.sqrt(2 / 0.8))
+
+
+@pytest.mark.parametrize("n", [7, 30])
+def test_directions_on_one_cone_carry_no_tensor(n):
+    with pytest.raises(GradientError, match="on or near one cone around the origin"):
+        table([0, *[500] * n], [[0, 0, 0], *on_a_cone(n)]).require_tensor()
+
+
+def test_rounding_in_a_file_does_not_hide_a_cone():
+    rounded = np.round(on_a_cone(7), 3)
+    gradients = table([0, *[500] * 7], [[0, 0, 0], *(rounded / np.linalg.norm(rounded, axis=1, keepdims=True))])
+    assert MAX_CONDITION < gradients.condition < np.inf
+    with pytest.raises(GradientError, match="undetermined"):
+        gradients.require_tensor()
+
+
+def test_directions_in_one_plane_carry_no_tensor_and_the_plane_is_named():
+    angles = np.arange(8) * np.pi / 8
+    flat = np.stack([np.cos(angles), np.zeros(8), np.sin(angles)], axis=1)
+    with pytest.raises(GradientError, match=r"in the plane across \(-?0\.00, -?1\.00, -?0\.00\)"):
+        table([0, *[500] * 8], [[0, 0, 0], *flat]).require_tensor()
+
+
+def test_a_cone_and_its_axis_carry_a_tensor():
+    with_axis = [[0, 0, 0], *on_a_cone(7), [0, 0, 1]]
+    table([0, *[500] * 8], with_axis).require_tensor()
+
+
+# Shells
+
+
+def shelled(bvals) -> GradientTable:
+    """A table whose shells all have the directions 0 to 11, as often as there are volumes."""
+    bvals = np.asarray(bvals, dtype=float)
+    rng = np.random.default_rng(2)
+    directions = rng.normal(size=(len(bvals), 3))
+    return table(bvals, directions / np.linalg.norm(directions, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("bvals", "expected"),
+    [
+        ([0, 5, 15, 495, 500, 505], [0, 500]),
+        ([0.5, 1000, 987, 1003], [0, 996.667]),
+        ([0, 30, 50, 80, 120, 200, 400, 600], [0, 30, 50, 80, 120, 200, 400, 600]),
+        ([300, 700], [300, 700]),
+        ([0, 990, 1010, 1990, 2005, 2995, 3010], [0, 1000, 1997.5, 3002.5]),
+    ],
+)
+def test_b_values_are_grouped_into_shells(bvals, expected):
+    found = find_shells(shelled(bvals))
+    np.testing.assert_allclose([shell.b for shell in found], expected, atol=1e-3)
+    assert sorted(np.concatenate([shell.volumes for shell in found]).tolist()) == list(range(len(bvals)))
+
+
+def test_high_shells_are_left_out_when_low_ones_carry_a_tensor():
+    selection = select_shells(shelled([0, 0, *[500] * 10, *[1005] * 10, *[2000] * 20]))
+    assert [shell.nominal for shell in selection.used] == ["0", "500", "1000"]
+    assert [shell.nominal for shell in selection.left_out] == ["2000"]
+    assert selection.volumes.tolist() == [True] * 22 + [False] * 20
+    assert selection.words == (
+        "The tensor uses b = 0 (2), 500 (10) and 1000 (10) s/mm² (volumes in brackets); left out: b = 2000 (20) s/mm²."
+    )
+
+
+def test_a_single_high_shell_is_used_and_the_reason_is_said():
+    selection = select_shells(shelled([0, *[2000] * 12]))
+    assert selection.volumes.all()
+    assert selection.left_out == ()
+    assert "Without b = 2000 (12) s/mm² there would be no tensor." in selection.words
+
+
+def test_the_next_higher_shell_is_taken_in_when_too_few_directions_remain():
+    selection = select_shells(shelled([0, *[400] * 3, *[1500] * 12, *[3000] * 12]))
+    assert [shell.nominal for shell in selection.used] == ["0", "400", "1500"]
+    assert [shell.nominal for shell in selection.left_out] == ["3000"]
+
+
+def test_limits_on_b_are_settings():
+    gradients = shelled([0, *[50] * 8, *[500] * 8, *[2000] * 8])
+    assert [shell.nominal for shell in select_shells(gradients, highest_b=None).used] == ["0", "50", "500", "2000"]
+    assert [shell.nominal for shell in select_shells(gradients, lowest_b=200).used] == ["0", "500"]
+
+
+def test_a_series_without_a_tensor_in_any_shell_is_refused():
+    with pytest.raises(GradientError, match="5 independent"):
+        select_shells(shelled([0, *[500] * 5]))
+
+
+def test_shells_of_a_series_are_cut_with_their_gradients(series):
+    part = series.subset(np.arange(7) != 3)
+    assert part.signal.shape == (4, 3, 2, 6)
+    np.testing.assert_array_equal(part.signal[..., 3], series.signal[..., 4])
+    assert len(part.gradients) == 6
 
 
 def test_a_subset_keeps_bvals_and_directions_together_and_the_threshold():

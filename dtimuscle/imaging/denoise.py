@@ -16,6 +16,10 @@ Engine = Literal["kit", "dipy"]
 PATCH_EDGE = 5
 STRIDE = 2
 
+# A patch counts for the noise level with this power of the part of it that lies in the mask: the magnitude of air
+# varies less than that of tissue (its SD is 0.66 of the noise), and patches that reach into it understate the noise.
+INSIDE_POWER = 4
+
 # Values held by the patches that are decomposed together (about 16 MB in single precision).
 BATCH_VALUES = 4_000_000
 
@@ -27,7 +31,8 @@ class Denoised:
     Parameters
     ----------
     series : DwiSeries
-        Denoised within the mask, untouched outside; never below zero there.
+        Denoised within the mask; never below zero there. Untouched outside, and in voxels that are zero throughout
+        or not finite.
     noise_sd : ndarray of shape (nx, ny, nz)
         Standard deviation of the noise in the signal's unit; NaN outside the mask and wherever no patch
         reached a voxel.
@@ -47,7 +52,9 @@ def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> Denois
     In a small patch the volumes of a diffusion series are combinations of few components; pure noise spreads
     over all of them with the Marchenko–Pastur distribution of eigenvalues. Components within that
     distribution are dropped [1]_, with the aspect ratio that counts what is left after the signal [2]_.
-    Patches overlap, and a voxel is the average over them, weighted by 1 / (1 + components kept) [3]_.
+    Patches overlap, and a voxel is the average over them, weighted by 1 / (1 + components kept) [3]_. The noise
+    level is averaged alike, but patches count the more the less they reach beyond the mask. Voxels without
+    any signal (scanners set air to zero) and voxels with a value that is not finite are left out of the patches.
 
     Parameters
     ----------
@@ -91,7 +98,7 @@ def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> Denois
     window = patch_shape(series.shape, signal.shape[3])
     denoised, variance, kept = _average_patches(signal, mask, window)
     return Denoised(
-        series=series.with_signal(np.where(mask[..., None], np.maximum(denoised, 0), signal)),
+        series=series.with_signal(np.where(mask[..., None], denoised, signal)),
         noise_sd=np.where(mask, np.sqrt(variance), np.nan),
         n_components=np.where(mask, kept, np.nan),
     )
@@ -129,25 +136,35 @@ def _average_patches(signal: Floats, mask: Bools, window: tuple[int, int, int]) 
     """Denoise every patch that touches the mask and average the overlaps."""
     shape, n_volumes = signal.shape[:3], signal.shape[3]
     voxels = signal.reshape(-1, n_volumes)
-    first, offsets = _patches(mask, window)
+    is_finite = np.isfinite(voxels).all(axis=1)
+    has_signal = is_finite & (voxels != 0).any(axis=1)
+    voxels = np.where(has_signal[:, None], voxels, np.float32(0))
+    is_inside = mask.ravel() & has_signal
+    first, offsets = _patches(is_inside.reshape(shape), window)
     total = np.zeros_like(voxels)
-    # Columns: sum of weights, weighted variance, weighted number of components.
-    summary = np.zeros((len(voxels), 3), dtype=np.float32)
+    # Columns: sum of weights, weighted number of components, sum of weights for the noise, weighted variance.
+    summary = np.zeros((len(voxels), 4), dtype=np.float32)
     batch = max(1, BATCH_VALUES // (len(offsets) * n_volumes))
     for start in range(0, len(first), batch):
         corners = first[start : start + batch]
-        denoised, variance, kept = _denoise_patches(voxels[corners[:, None] + offsets])
+        places = corners[:, None] + offsets
+        denoised, variance, kept = _denoise_patches(voxels[places], has_signal[places])
         weight = 1 / (1 + kept)
         denoised *= weight[:, None, None]
-        facts = np.stack([weight, weight * variance, weight * kept], axis=1)
+        noise_weight = weight * is_inside[places].mean(axis=1, dtype=np.float32) ** INSIDE_POWER
+        facts = np.stack([weight, weight * kept, noise_weight, noise_weight * variance], axis=1)
         # Patches have different corners, so one offset never meets a voxel twice.
         for place, offset in enumerate(offsets):
             total[corners + offset] += denoised[:, place]
             summary[corners + offset] += facts
     with np.errstate(invalid="ignore"):
         total /= summary[:, :1]
-        summary[:, 1:] /= summary[:, :1]
-    return total.reshape(signal.shape), summary[:, 1].reshape(shape), summary[:, 2].reshape(shape)
+        kept, variance = summary[:, 1] / summary[:, 0], summary[:, 3] / summary[:, 2]
+    np.maximum(total, 0, out=total)
+    total[~has_signal] = signal.reshape(-1, n_volumes)[~has_signal]
+    # Where nothing varies there is no noise; where a value is not finite nothing is known.
+    variance[~has_signal] = kept[~has_signal] = np.where(is_finite, 0, np.nan)[~has_signal]
+    return total.reshape(signal.shape), variance.reshape(shape), kept.reshape(shape)
 
 
 def _patches(mask: Bools, window: tuple[int, int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -163,40 +180,49 @@ def _patches(mask: Bools, window: tuple[int, int, int]) -> tuple[NDArray[np.intp
     return corners[touches], offsets.ravel()
 
 
-def _denoise_patches(patches: Floats) -> tuple[Floats, Floats, Floats]:
-    """Drop the noise components of patches of shape (p, m voxels, n volumes).
+def _denoise_patches(patches: Floats, is_there: Bools) -> tuple[Floats, Floats, Floats]:
+    """Drop the noise components of patches of shape (p, m voxels, n volumes); voxels that are not there are zero.
 
     Notes
     -----
     The mean over the patch is left out first: it is signal, and without it one component fewer has to be
     found. The eigenvalues of the n × n product are the squared singular values of the patch.
     """
-    mean = patches.mean(axis=1, keepdims=True)
+    n_voxels = np.count_nonzero(is_there, axis=1)
+    mean = patches.sum(axis=1, keepdims=True) / n_voxels[:, None, None].astype(np.float32)
     centred = patches - mean
+    if not is_there.all():
+        centred *= is_there[:, :, None]
     eigenvalues, vectors = np.linalg.eigh(centred.transpose(0, 2, 1) @ centred)
-    variance, kept = _noise_level(eigenvalues, n_voxels=patches.shape[1] - 1)
+    variance, kept = _noise_level(eigenvalues, n_voxels=n_voxels - 1)
     n_volumes = patches.shape[2]
     vectors *= np.arange(n_volumes) >= (n_volumes - kept)[:, None, None]
     denoised = centred @ (vectors @ vectors.transpose(0, 2, 1)) + mean
     return denoised, variance.astype(np.float32), kept.astype(np.float32)
 
 
-def _noise_level(eigenvalues: Floats, *, n_voxels: int) -> tuple[Floats, NDArray[np.intp]]:
+def _noise_level(eigenvalues: Floats, *, n_voxels: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
     """Noise variance and number of signal components from ascending eigenvalues of shape (p, n).
 
     Notes
     -----
     With q = max(m, n), r = min(m, n) and λ = eigenvalue / q, the k smallest are noise as long as their range
-    stays below 4 σ² √γ, where σ² is their mean and γ = k / (q − (r − k)) [2]_ of `denoise`.
+    stays below 4 σ² √γ, where σ² is their mean and γ = k / (q − (r − k)) [2]_ of `denoise`. Each patch has its
+    own number of voxels m; a patch of one voxel has no noise to tell, and keeps its mean.
     """
     n_volumes = eigenvalues.shape[1]
-    q, r = max(n_voxels, n_volumes), min(n_voxels, n_volumes)
-    scaled = np.maximum(eigenvalues[:, n_volumes - r :].astype(np.float64), 0) / q
-    k = np.arange(1, r + 1)
+    q, r = np.maximum(n_voxels, n_volumes)[:, None], np.minimum(n_voxels, n_volumes)[:, None]
+    # The first n − r eigenvalues are zero by construction; k counts from the one after them.
+    k = np.arange(1, n_volumes + 1) - (n_volumes - r)
+    counts = k > 0
+    scaled = np.where(counts, np.maximum(eigenvalues, 0), 0).astype(np.float64) / q
+    least = np.take_along_axis(scaled, np.minimum(n_volumes - r, n_volumes - 1), axis=1)
+    k = np.maximum(k, 1)
     mean = np.cumsum(scaled, axis=1) / k
-    spread = (scaled - scaled[:, :1]) / (4 * np.sqrt(k / (q - (r - k))))
-    n_noise = r - np.argmax((spread <= mean)[:, ::-1], axis=1)
-    return np.take_along_axis(mean, n_noise[:, None] - 1, axis=1)[:, 0], r - n_noise
+    spread = (scaled - least) / (4 * np.sqrt(k / np.maximum(q - (r - k), 1)))
+    kept = np.argmax(((spread <= mean) & counts)[:, ::-1], axis=1)
+    kept[r[:, 0] < 1] = 0
+    return np.take_along_axis(mean, n_volumes - 1 - kept[:, None], axis=1)[:, 0], kept
 
 
 def _denoise_with_dipy(series: DwiSeries, mask: Bools) -> Denoised:

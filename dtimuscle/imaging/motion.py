@@ -1,6 +1,6 @@
 """Patient motion and eddy-current distortion between the volumes of a series, found and undone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,12 +21,33 @@ _Stage = tuple[float, int, float, Literal[1, 3]]
 # Coarse to fine: smoothing within slices (standard deviation, mm), every how many voxels along each in-plane axis
 # are compared, edge of a cell (mm), order of the interpolation. More smoothing at the end would be faster, but a
 # blurred outline lies elsewhere in an image of another contrast.
-STAGES: tuple[_Stage, ...] = ((8.0, 2, 36.0, 1), (1.25, 1, 12.0, 1), (1.25, 1, 12.0, 3))
+STAGES: tuple[_Stage, ...] = ((8.0, 2, 36.0, 1), (2.5, 2, 15.0, 1), (1.25, 1, 12.0, 3))
 
 # What motion and eddy currents usually do (standard deviations): they steady a fit where the image says nothing.
 USUAL_ROTATION = np.radians(2.0)
 USUAL_SHIFT_MM = 4.0
 USUAL_STRETCH = 0.02
+
+# Stretch in step with the gradient is known at best to this (no unit), and from at least so many volumes.
+LEAST_STRETCH = 0.001
+MIN_TIED = 6
+
+# The size of motion that a series' volumes show is not taken for less than this share of the usual one.
+LEAST_MOTION = 0.05
+
+# Volumes are predicted by a tensor after smoothing by this within slices, unless a volume would mostly predict itself.
+CONTRAST_MM = 3.0
+MAX_LEVERAGE = 0.9
+MAX_LOG_RATIO = 2.0
+
+# Where fewer than this share of the others were scanned, nothing is compared.
+LEAST_SEEN = 0.25
+
+# Contrast and interpolation mislead a fit by more than the cells' disagreement shows: variances are raised by this.
+UNSHOWN = 16.0
+
+# No cell is believed more than if this share of the mean misfit were left in it.
+LEAST_SPREAD = 1.0
 
 # What a fit leaves unexplained is alike over squares of this edge: mostly contrast, not noise.
 ALIKE_MM = 10.0
@@ -36,6 +57,9 @@ MAX_MISFIT = 0.7
 
 # Between contrasts a coarse stage must leave less than this share of the misfit that there is without it.
 COARSE_MERIT = 0.7
+
+# One phase-encoding axis is clearly better than the other when its cost is lower by this (−2 log posterior).
+CLEAR_COST = 10.0
 
 # Fewer such squares within the mask (a small crop) cannot tell motion from differences of contrast.
 MIN_SQUARES = 60
@@ -52,6 +76,9 @@ MIN_SLICES = 4
 # Steps stop when one moves the image by less than this, or after so many.
 SMALL_STEP_MM = 0.05
 MAX_STEPS = 12
+
+# A voxel counts as scanned up to so far beyond the centres of the outermost ones.
+SEEN_VOXELS = 0.5
 
 # Rim around the mask that is compared as well: the outline carries most of what is known about position.
 RIM_VOXELS = 2
@@ -71,14 +98,23 @@ class MotionCorrected:
         Mean displacement over the mask.
     rotation_deg : ndarray of shape (n,)
         Angle of the rotation; stretch and shear by eddy currents are not part of it.
+    framewise_mm : ndarray of shape (n,)
+        Mean distance over the mask that the patient moved since the volume before, without stretch and shear; 0 for the
+        first. Power's framewise displacement [1]_ adds up shifts and the arcs of rotations on a sphere of a head's
+        size; thighs are larger and no sphere, so the distance is taken of the voxels themselves.
     issues : tuple of Issue
         Volumes that could not be aligned, and directions in which motion cannot be seen.
+
+    References
+    ----------
+    .. [1] Power et al., NeuroImage 59 (2012) 2142–2154.
     """
 
     series: DwiSeries
     transforms: Floats
     displacement_mm: Floats
     rotation_deg: Floats
+    framewise_mm: Floats
     issues: tuple[Issue, ...]
 
 
@@ -86,9 +122,11 @@ def correct_motion(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") ->
     """Align the volumes with the first b = 0 volume and turn the gradient directions accordingly.
 
     A volume moves rigidly, and eddy currents stretch, shear and shift it along the phase-encoding axis [1]_.
-    Weighted volumes are aligned with their mean, the mean once with b = 0, and the data interpolated once with
-    both. When a patient turns by R, tissue sees the scanner's gradient g as Rᵀ g, so the directions of the
-    corrected series are turned back [2]_.
+    Weighted volumes are aligned with one another, their mean once with b = 0, and the data interpolated once with
+    both. Each weighted volume is held against what the others say of it: first their mean, then a tensor fitted to
+    them, for the order of brightness of muscles changes with the gradient. Eddy currents are expected in step with the
+    gradient, as far as the volumes bear that out. When a patient turns by R, tissue sees the scanner's gradient g as
+    Rᵀ g, so the directions of the corrected series are turned back [2]_.
 
     Parameters
     ----------
@@ -145,9 +183,18 @@ def correct_motion(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") ->
         series=corrected,
         transforms=transforms,
         displacement_mm=np.linalg.norm(moved - points, axis=2).mean(axis=1),
+        framewise_mm=_framewise(points, transforms, rotations),
         rotation_deg=np.degrees(Rotation.from_matrix(rotations).magnitude()),
         issues=issues,
     )
+
+
+def _framewise(points: Floats, transforms: Floats, rotations: Floats) -> Floats:
+    """Mean distance of points (m, 3) between each volume's rigid pose and that of the volume before, mm."""
+    middle = points.mean(axis=0)
+    centres = transforms[:, :3, :3] @ middle + transforms[:, :3, 3]
+    places = (points - middle) @ rotations.transpose(0, 2, 1) + centres[:, None]
+    return np.r_[0.0, np.linalg.norm(np.diff(places, axis=0), axis=2).mean(axis=1)]
 
 
 def _resample(series: DwiSeries, transforms: Floats) -> Floats:
@@ -199,6 +246,11 @@ class _Grid:
             seen[[*self.in_plane, 3 + self.normal, 6 + self.normal]] = False
         return seen
 
+    def holds(self, index: Floats) -> Bools:
+        """Which voxel indices, shape (3, m), were scanned."""
+        last = np.array(self.shape)[:, None] - 1.0
+        return np.all((index > -SEEN_VOXELS) & (index < last + SEEN_VOXELS), axis=0)
+
     def to_index(self, matrix: Floats, points: Floats) -> Floats:
         """Voxel indices, shape (3, m), of points (m, 3) after a transform."""
         return (matrix[:3, :3] @ points.T + matrix[:3, 3:]) / self.sizes[:, None] + self.centre[:, None]
@@ -249,7 +301,7 @@ def _find_poses(series: DwiSeries, mask: Bools) -> tuple[Floats, Floats, tuple[I
     square = np.ones(np.where(np.arange(3) == normal, 1, 3), dtype=bool)
     rim = ndimage.binary_dilation(mask, square, iterations=RIM_VOXELS)
     images = np.moveaxis(series.signal, 3, 0).astype(np.float32)
-    rigid = grid.seen & (np.arange(9) < 6)
+    turn = grid_rotation(series.affine)
 
     matrices = np.tile(np.eye(4), (len(images), 1, 1))
     rotations = np.tile(np.eye(3), (len(images), 1, 1))
@@ -258,11 +310,15 @@ def _find_poses(series: DwiSeries, mask: Bools) -> tuple[Floats, Floats, tuple[I
         return matrices, rotations, (_too_small(square_mm),)
     b0s, weighted = np.flatnonzero(series.gradients.is_b0), np.flatnonzero(~series.gradients.is_b0)
     still = _Pose(np.zeros(9), grid.in_plane[-1])
-    found = dict(zip(weighted, _align_weighted(images[weighted], grid, rim), strict=True)) if weighted.size else {}
+    found: dict[int, _Pose] = {}
     common = still
-    if found and b0s.size:
-        mean = _mean(images[weighted], list(found.values()), grid, rim, order=1)
-        common = _common(images[b0s[0]], mean, found[weighted[0]].phase_axis, grid, rim)
+    if weighted.size:
+        encoding = _Encoding(series.gradients.bvals[weighted], series.gradients.directions[weighted] @ turn)
+        poses, is_clear = _align_weighted(images[weighted], encoding, grid, rim)
+        found = dict(zip(weighted, poses, strict=True))
+        if b0s.size:
+            mean = _mean(images[weighted], poses, grid, rim, order=1)
+            common = _common(images[b0s[0]], mean, grid, rim, phase_axis=poses[0].phase_axis, is_clear=is_clear)
     issues = _unseen(grid) + _doubts({"mean of the weighted volumes": common})
     common = common if _doubt(common) == "" else still
     rigid = grid.seen & (np.arange(9) < 6)
@@ -274,7 +330,6 @@ def _find_poses(series: DwiSeries, mask: Bools) -> tuple[Floats, Floats, tuple[I
         matrices[volume] = believed.matrix @ np.linalg.inv(anchor.matrix)
         rotations[volume] = believed.rotation @ anchor.rotation.T
     issues += _doubts({f"volume {volume}": found[volume] for volume in sorted(found)})
-    turn = grid_rotation(series.affine)
     return np.array([grid.to_world(matrix) for matrix in matrices]), turn @ rotations @ turn.T, issues
 
 
@@ -316,29 +371,92 @@ def _doubts(poses: dict[str, _Pose]) -> tuple[Issue, ...]:
     return tuple(Issue(Severity.WARNING, ", ".join(names), reason, remedy) for reason, names in concerned.items())
 
 
-def _align_weighted(images: Floats, grid: _Grid, rim: Bools) -> list[_Pose]:
-    """Align weighted volumes with their mean, and choose the phase-encoding axis."""
+@dataclass(frozen=True)
+class _Encoding:
+    """b-values (s/mm²), shape (n,), and directions along the voxel axes, shape (n, 3), of weighted volumes."""
+
+    bvals: Floats
+    directions: Floats
+
+    @property
+    def strengths(self) -> Floats:
+        """What eddy currents are in step with, shape (n, 3); at most 1 long."""
+        return (self.bvals / self.bvals.max())[:, None] * self.directions
+
+    def design(self, poses: Sequence["_Pose"]) -> Floats:
+        """Log-linear design of a tensor in the patient's frame, shape (n, 7)."""
+        turned = np.array([pose.rotation.T @ g for pose, g in zip(poses, self.directions, strict=True)])
+        x, y, z = turned.T
+        weights = (self.bvals / self.bvals.max())[:, None]
+        return np.hstack([np.ones_like(weights), -weights * np.stack([x * x, y * y, z * z, x * y, x * z, y * z], 1)])
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """What a pose is expected to be, and its standard deviation; nine values each."""
+
+    values: Floats
+    spread: Floats
+
+    @classmethod
+    def of_patients(cls) -> "_Usual":
+        """Expect of one image of which nothing else is known."""
+        return cls(np.zeros(9), np.repeat([USUAL_ROTATION, USUAL_SHIFT_MM, USUAL_STRETCH], 3))
+
+
+def _align_weighted(images: Floats, encoding: _Encoding, grid: _Grid, rim: Bools) -> tuple[list[_Pose], bool]:
+    """Align weighted volumes with one another, choose the phase-encoding axis and say whether that was clear."""
+    usual = [_Usual.of_patients()] * len(images)
     coarse = [
-        _align(images, [_Pose(np.zeros(9), axis)] * len(images), grid, rim, free=grid.seen, stages=STAGES[:1])
+        _align(images, [_Pose(np.zeros(9), axis)] * len(images), grid, rim, free=grid.seen, stages=STAGES[:2])
         for axis in grid.in_plane
     ]
-    poses = min(coarse, key=lambda poses: sum(pose.cost for pose in poses))
-    return _align(images, poses, grid, rim, free=grid.seen, stages=STAGES[1:])
+    costs = [sum(pose.cost for pose in poses) for poses in coarse]
+    poses = coarse[int(np.argmin(costs))]
+    usual = _tie(poses, encoding)
+    poses = _align(images, poses, grid, rim, free=grid.seen, stages=STAGES[2:], usual=usual, encoding=encoding)
+    return poses, abs(costs[1] - costs[0]) > CLEAR_COST
 
 
-def _common(b0: Floats, mean: Floats, phase_axis: int, grid: _Grid, rim: Bools) -> _Pose:
+def _tie(poses: Sequence[_Pose], encoding: _Encoding) -> list[_Usual]:
+    """Expect eddy currents in step with the gradient: a straight line through what was found."""
+    usual = _Usual.of_patients()
+    believed = np.array([_doubt(pose) == "" for pose in poses])
+    line = np.hstack([encoding.strengths, np.ones((len(poses), 1))])
+    if believed.sum() < MIN_TIED or np.linalg.matrix_rank(line[believed], tol=0.1) < line.shape[1]:
+        return [usual] * len(poses)
+    stretch = np.array([pose.values[6:] for pose in poses])
+    slope = np.linalg.lstsq(line[believed], stretch[believed], rcond=None)[0]
+    rest = stretch[believed] - line[believed] @ slope
+    spread = np.sqrt(np.sum(rest**2, axis=0) / (believed.sum() - line.shape[1]))
+    spread = np.clip(spread, LEAST_STRETCH, USUAL_STRETCH)
+    unit = np.linalg.inv(line[believed].T @ line[believed])
+    sds = np.minimum(np.sqrt(1 + np.einsum("ni,ij,nj->n", line, unit, line))[:, None] * spread, USUAL_STRETCH)
+    # A patient who lay still in all volumes did so in each: motion is expected to be of the size that was found.
+    motion = np.array([pose.values[:6] for pose in poses])[believed]
+    size = np.repeat(np.sqrt(np.mean((motion**2).reshape(-1, 2, 3), axis=(0, 2))), 3)
+    size = np.clip(size, LEAST_MOTION * usual.spread[:6], 2 * usual.spread[:6])
+    return [_Usual(np.r_[usual.values[:6], mean], np.r_[size, sd]) for mean, sd in zip(line @ slope, sds, strict=True)]
+
+
+def _common(b0: Floats, mean: Floats, grid: _Grid, rim: Bools, *, phase_axis: int, is_clear: bool) -> _Pose:
     """Align b = 0 with the mean of the weighted volumes.
 
     Between contrasts the coarse stage helps after large motion and misleads where the muscles have lost their
-    signal, so its result has to be clearly better. Distortion that all volumes share shows only here, so both
-    phase-encoding axes are tried once more.
+    signal, so its result has to be clearly better. When the weighted volumes did not show the phase-encoding axis,
+    distortion that they share may, so both axes are tried; of two that explain about the same, the smaller rotation
+    is taken.
     """
 
     def aligned(axis: int, stages: Sequence[_Stage]) -> _Pose:
-        return _align([b0], [_Pose(np.zeros(9), axis)], grid, rim, free=grid.seen, to=mean, stages=stages)[0]
+        start = _Pose(np.zeros(9), axis)
+        return _align([b0], [start], grid, rim, free=grid.seen, to=mean, stages=stages)[0]
 
     coarse_first = aligned(phase_axis, STAGES)
-    fine = min((aligned(axis, STAGES[1:]) for axis in grid.in_plane), key=lambda pose: pose.cost)
+    tried = [aligned(axis, STAGES[1:]) for axis in ([phase_axis] if is_clear else grid.in_plane)]
+    lowest = min(pose.cost for pose in tried)
+    alike = [pose for pose in tried if pose.cost < lowest + CLEAR_COST]
+    fine = min(alike, key=lambda pose: float(np.linalg.norm(pose.values[:3])))
     return coarse_first if coarse_first.misfit < COARSE_MERIT * fine.misfit else fine
 
 
@@ -351,67 +469,175 @@ def _align(
     free: Bools,
     to: Floats | None = None,
     stages: Sequence[_Stage] = STAGES,
+    usual: Sequence[_Usual] | None = None,
+    encoding: _Encoding | None = None,
 ) -> list[_Pose]:
-    """Align images with one image, or with their own mean, from coarse to fine."""
+    """Align images with one image, or each with what the others say of it, from coarse to fine.
+
+    With an encoding the others say it through a tensor, otherwise through their mean.
+    """
+    usual = usual or [_Usual.of_patients()] * len(images)
     for smoothing_mm, every, cell_mm, order in stages:
         width = np.where(np.arange(3) == grid.normal, 0, smoothing_mm / grid.sizes)
         smooth = [ndimage.gaussian_filter(image, width) for image in images]
         prepared = [_spline(image) if order > 1 else image for image in smooth]
-        aim = _mean(prepared, poses, grid, rim, order=order) if to is None else ndimage.gaussian_filter(to, width)
-        target = _target(aim, rim, grid, poses[0].phase_axis, every=every, cell_mm=cell_mm)
-        poses = [
-            _improve(image, target, pose, grid, free=free, order=order)
-            for image, pose in zip(prepared, poses, strict=True)
-        ]
+        cells = _cells(rim, grid, every=every, cell_mm=cell_mm)
+        if to is None and len(images) > 1:
+            aims = _aims(prepared, poses, grid, rim, order=order, encoding=encoding)
+        else:
+            aims = iter([(ndimage.gaussian_filter(to, width) if to is not None else smooth[0], rim)] * len(images))
+        improved = []
+        for image, pose, (aim, is_known), expected in zip(prepared, poses, aims, usual, strict=True):
+            target = _target(aim, is_known, cells, grid, pose.phase_axis)
+            improved.append(_improve(image, target, pose, grid, free=free, order=order, usual=expected))
+        poses = improved
     return list(poses)
 
 
 def _mean(
     images: Floats | Sequence[Floats], poses: Sequence[_Pose], grid: _Grid, rim: Bools, *, order: Literal[1, 3]
 ) -> Floats:
-    """Average images at their poses within the rim; zero elsewhere."""
-    points = (np.argwhere(rim) - grid.centre) * grid.sizes
+    """Average images at their poses within the rim, each where it was scanned; zero elsewhere."""
+    values, inside = _at_poses(images, poses, grid, rim, order=order)
     mean = np.zeros(grid.shape, dtype=np.float32)
-    for image, pose in zip(images, poses, strict=True):
-        mean[rim] += _interpolate(image, grid.to_index(pose.matrix, points), order=order) / len(poses)
+    mean[rim] = np.where(
+        inside.any(axis=0), (values * inside).sum(axis=0) / np.maximum(inside.sum(axis=0), 1), values.mean(axis=0)
+    )
     return mean
+
+
+def _at_poses(
+    images: Floats | Sequence[Floats], poses: Sequence[_Pose], grid: _Grid, rim: Bools, *, order: Literal[1, 3]
+) -> tuple[Floats, Bools]:
+    """Images at their poses within the rim, and where they were scanned; both of shape (n, voxels of the rim)."""
+    points = (np.argwhere(rim) - grid.centre) * grid.sizes
+    values = np.empty((len(images), len(points)), dtype=np.float32)
+    inside = np.empty(values.shape, dtype=bool)
+    for k, (image, pose) in enumerate(zip(images, poses, strict=True)):
+        index = grid.to_index(pose.matrix, points)
+        values[k] = _interpolate(image, index, order=order)
+        inside[k] = grid.holds(index)
+    return values, inside
+
+
+def _aims(
+    images: Sequence[Floats],
+    poses: Sequence[_Pose],
+    grid: _Grid,
+    rim: Bools,
+    *,
+    order: Literal[1, 3],
+    encoding: _Encoding | None,
+) -> Iterator[tuple[Floats, Bools]]:
+    """Tell what the other images say of each, and where they say enough.
+
+    An image must not be part of its own target, or its noise would hold it where it is. The contrast between muscles
+    changes with the gradient; a tensor, fitted to the others after smoothing, tells how.
+    """
+    values, inside = _at_poses(images, poses, grid, rim, order=order)
+    count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", values, inside)
+    is_known = np.zeros_like(rim)
+    is_known[rim] = count - 1 >= max(1, LEAST_SEEN * (len(images) - 1))
+    ratios = None if encoding is None else _contrasts(values, inside, encoding.design(poses), grid, rim)
+    for k in range(len(images)):
+        aim = np.zeros(grid.shape, dtype=np.float32)
+        aim[rim] = (total - inside[k] * values[k]) / np.maximum(count - inside[k], 1)
+        if ratios is not None:
+            aim[rim] *= ratios[k]
+        yield aim, is_known
+
+
+def _contrasts(values: Floats, inside: Bools, design: Floats, grid: _Grid, rim: Bools) -> Floats | None:
+    """Ratio of each image, as a tensor fitted to the others predicts it, to the others' mean; shape of `values`."""
+    inverse = np.linalg.pinv(design, rcond=1e-3)
+    leverage = np.einsum("ni,in->n", design, inverse)
+    if np.median(leverage) > MAX_LEVERAGE:
+        return None
+    width = np.where(np.arange(3) == grid.normal, 0, CONTRAST_MM / grid.sizes)
+    smooth = np.empty_like(values)
+    volume = np.zeros(grid.shape, dtype=np.float32)
+    for k, image in enumerate(values):
+        volume[rim] = image
+        smooth[k] = ndimage.gaussian_filter(volume, width)[rim]
+    smooth = np.maximum(smooth, np.float32(1e-3 * smooth.mean()))
+    logs = np.log(smooth)
+    fitted = (design @ inverse).astype(np.float32) @ logs
+    count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", smooth, inside)
+    for k, h in enumerate(leverage):
+        if h > MAX_LEVERAGE:
+            fitted[k] = 0.0
+            continue
+        others = (fitted[k] - np.float32(h) * logs[k]) / np.float32(1 - h)
+        mean = (total - inside[k] * smooth[k]) / np.maximum(count - inside[k], 1)
+        fitted[k] = others - np.log(np.maximum(mean, 1e-3 * smooth.mean()))
+    return np.exp(np.clip(fitted, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Points that are compared, in the order of their cells (small squares of one slice).
+
+    `index` holds voxel indices, shape (m, 3); `starts` where each cell begins; `neighbours` how many points
+    share one independent piece of contrast.
+    """
+
+    index: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+    neighbours: float
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum over each cell."""
+        return np.add.reduceat(values, self.starts, axis=0)
+
+    def spread(self, of_cells: Floats) -> Floats:
+        """Give each point its cell's value."""
+        return np.repeat(of_cells, self.sizes, axis=0)
+
+    def centred(self, values: Floats) -> Floats:
+        """Take the mean of each cell out."""
+        return values - self.spread((self.sums(values).T / self.sizes).T)
+
+
+def _cells(rim: Bools, grid: _Grid, *, every: int, cell_mm: float) -> _Cells:
+    kept = np.zeros_like(rim)
+    kept[tuple(slice(None, None, 1 if axis == grid.normal else every) for axis in range(3))] = True
+    index = np.argwhere(kept & rim)
+    edge = np.where(np.arange(3) == grid.normal, 1, np.maximum(1, np.round(cell_mm / grid.sizes))).astype(int)
+    cell = np.ravel_multi_index(tuple((index // edge).T), grid.shape)
+    order = np.argsort(cell, kind="stable")
+    _, starts, sizes = np.unique(cell[order], return_index=True, return_counts=True)
+    area = grid.sizes[grid.in_plane].prod() * every**2
+    return _Cells(index[order], starts, sizes, max(1.0, ALIKE_MM**2 / area))
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Points at which images are compared with one: its values and how they change with the pose.
+    """What an image is compared with: values at points, and how they change with the pose.
 
-    Values and changes have their mean within each cell (a small square of one slice, `cells`) taken out,
-    changes also what follows the values. `power` is the sum of squared values in each cell, `neighbours` how many
-    points share one independent piece of noise.
+    Values and changes have their mean within each cell taken out, changes also what follows the values. `power` is the
+    sum of squared values in each cell; it is zero where the target is not known.
     """
 
     points: Floats
-    cells: NDArray[np.intp]
+    cells: _Cells
+    is_known: Bools
     values: Floats
     power: Floats
     change: Floats
-    neighbours: float
 
 
-def _target(image: Floats, rim: Bools, grid: _Grid, phase_axis: int, *, every: int, cell_mm: float) -> _Target:
-    kept = np.zeros_like(rim)
-    kept[tuple(slice(None, None, 1 if axis == grid.normal else every) for axis in range(3))] = True
-    kept &= rim
-    index = np.argwhere(kept)
-    points = (index - grid.centre) * grid.sizes
-    slope = np.stack([_slope(image, axis, size)[kept] for axis, size in enumerate(grid.sizes)], axis=1)
+def _target(image: Floats, is_known: Bools, cells: _Cells, grid: _Grid, phase_axis: int) -> _Target:
+    at = tuple(cells.index.T)
+    points = (cells.index - grid.centre) * grid.sizes
+    slope = np.stack([_slope(image, axis, size)[at] for axis, size in enumerate(grid.sizes)], axis=1)
     # A turn by a small vector w moves x by w × x, so the image changes by w · (x × slope).
-    change = np.hstack([np.cross(points, slope), slope, slope[:, [phase_axis]] * points])
-    edge = np.where(np.arange(3) == grid.normal, 1, np.maximum(1, np.round(cell_mm / grid.sizes))).astype(int)
-    _, cells = np.unique(np.ravel_multi_index(tuple((index // edge).T), grid.shape), return_inverse=True)
-    values = _centred(image[kept].astype(float), cells)
-    power = np.bincount(cells, values**2) + 1e-6 * np.mean(values**2) + np.finfo(float).tiny
-    for k in range(change.shape[1]):
-        column = _centred(change[:, k], cells)
-        change[:, k] = column - (np.bincount(cells, values * column) / power)[cells] * values
-    area = grid.sizes[grid.in_plane].prod() * every**2
-    return _Target(points, cells, values, power, change, max(1.0, ALIKE_MM**2 / area))
+    change = cells.centred(np.hstack([np.cross(points, slope), slope, slope[:, [phase_axis]] * points]))
+    values = cells.centred(image[at].astype(float))
+    power = cells.sums(values**2) + 1e-6 * np.mean(values**2) + np.finfo(float).tiny
+    follows = cells.sums(values[:, None] * change) / power[:, None]
+    change -= values[:, None] * cells.spread(follows)
+    return _Target(points, cells, cells.sums((~is_known[at]).astype(float)) == 0, values, power, change)
 
 
 def _slope(image: Floats, axis: int, size: float) -> Floats:
@@ -421,11 +647,9 @@ def _slope(image: Floats, axis: int, size: float) -> Floats:
     return np.gradient(ndimage.spline_filter1d(image, axis=axis, mode="mirror"), size, axis=axis)
 
 
-def _centred(values: Floats, cells: NDArray[np.intp]) -> Floats:
-    return values - (np.bincount(cells, values) / np.bincount(cells))[cells]
-
-
-def _improve(image: Floats, target: _Target, start: _Pose, grid: _Grid, *, free: Bools, order: Literal[1, 3]) -> _Pose:
+def _improve(
+    image: Floats, target: _Target, start: _Pose, grid: _Grid, *, free: Bools, order: Literal[1, 3], usual: _Usual
+) -> _Pose:
     """Move an image onto the target by Gauss–Newton steps, as long as they help.
 
     Notes
@@ -433,33 +657,46 @@ def _improve(image: Floats, target: _Target, start: _Pose, grid: _Grid, *, free:
     Within each cell the image W at the pose should be a M + b of the target M, with a and b of the cell: contrasts
     may differ in any way from cell to cell (a local correlation). A step δ solves W + a J δ = a M + b by least
     squares, J being how the target changes with the pose; it stands for the image's own, because averaging
-    made it less noisy. The usual size of motion enters as a prior, weighed by the noise that remains.
+    made it less noisy. A cell weighs less the more of it stays unexplained: there the contrast differs, or a slice
+    was dropped. What is usual enters as a prior, weighed by what the cells' disagreement says of the precision.
     """
-    usual = np.repeat([USUAL_ROTATION, USUAL_SHIFT_MM, USUAL_STRETCH], 3)[free]
+    cells = target.cells
+    spread, mean = usual.spread[free], usual.values[free]
     arm = np.linalg.norm(target.points, axis=1).mean()
     reach = np.repeat([arm, 1.0, arm], 3)[free]
     shifts = np.isin(np.flatnonzero(free), [3 + axis for axis in grid.in_plane])
-    last = np.array(grid.shape)[:, None] - 1.0
     change = target.change[:, free]
-    best, pose = replace(start, misfit=np.inf), start
+    best, pose, floor = replace(start, misfit=np.inf), start, 0.0
     for _ in range(MAX_STEPS):
         index = grid.to_index(pose.matrix, target.points)
-        inside = np.all((index > -0.5) & (index < last + 0.5), axis=0)
-        sampled = _centred(_interpolate(image, index, order=order), target.cells)
-        gain = (np.bincount(target.cells, sampled * target.values) / target.power)[target.cells]
-        residual = (sampled - gain * target.values)[inside]
+        is_seen = target.is_known & (cells.sums((~grid.holds(index)).astype(float)) == 0)
+        sampled = cells.centred(_interpolate(image, index, order=order).astype(float))
+        gain = cells.sums(sampled * target.values) / target.power
+        residual = sampled - cells.spread(gain) * target.values
+        unexplained, all_there = cells.sums(residual**2) * is_seen, cells.sums(sampled**2) * is_seen
         # Relative to what there is to explain: otherwise moving the patient out of sight would be the best fit.
-        misfit = float(np.sum(residual**2) / max(np.sum(sampled[inside] ** 2), np.finfo(float).tiny))
-        if not 0 < misfit < best.misfit:
+        scale = max(all_there.sum(), np.finfo(float).tiny)
+        misfit = float(unexplained.sum() / scale)
+        if not 0 < misfit < np.inf:
             break
-        noise = np.mean(residual**2) * target.neighbours
-        design = (gain[:, None] * change)[inside]
-        information = design.T @ design / noise + np.diag(usual**-2)
-        covariance = np.linalg.inv(information)
+        n_points = np.sum(cells.sizes * is_seen)
+        floor = floor or LEAST_SPREAD * misfit
+        relative = unexplained / cells.sizes * n_points / scale + floor
+        if misfit >= best.misfit:
+            break
+        weight = is_seen * (1 + LEAST_SPREAD) * n_points / scale / relative
+        design = cells.spread(gain)[:, None] * change
+        weighted = design * cells.spread(weight)[:, None]
+        information = design.T @ weighted
+        pull = cells.sums(weighted * residual[:, None])
+        # How much more the cells disagree than independent points would.
+        excess = UNSHOWN * max(1.0, float(np.mean(np.sum(pull**2, axis=0) / np.diag(information))))
+        covariance = np.linalg.inv(information / excess + np.diag(spread**-2))
         uncertainty = float(np.sqrt(np.diag(covariance)[shifts].max()))
-        cost = inside.sum() / target.neighbours * np.log(misfit) + np.sum((pose.values[free] / usual) ** 2)
+        off = pose.values[free] - mean
+        cost = n_points / cells.neighbours * np.log(misfit) + np.sum((off / spread) ** 2)
         best = replace(pose, misfit=misfit, uncertainty_mm=uncertainty, cost=float(cost))
-        step = -covariance @ (design.T @ residual / noise + pose.values[free] / usual**2)
+        step = -covariance @ (pull.sum(axis=0) / excess + off / spread**2)
         values = pose.values.copy()
         values[free] += step
         pose = replace(best, values=values)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, TensorMaps
+from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, ShellSelection, TensorMaps
+from dtimuscle.imaging.noise import SnrGrade, grade_snr
+from dtimuscle.imaging.tensor import VoxelCounts
 from dtimuscle.issues import Issue, Severity
 
 # Above this b-value, in s/mm², the signal of muscle is no longer that of a Gaussian diffusion process.
@@ -49,6 +51,8 @@ class SeriesQuality:
         How far the volumes had turned; None when motion was not corrected.
     issues : tuple of Issue
         What makes the series doubtful.
+    shells : str
+        Which shells the tensor is fitted to and which are left out, in a sentence; empty when nothing was chosen.
     """
 
     n_volumes: int
@@ -61,10 +65,17 @@ class SeriesQuality:
     max_displacement_mm: float | None
     max_rotation_deg: float | None
     issues: tuple[Issue, ...] = ()
+    shells: str = ""
+
+    @property
+    def snr_grade(self) -> SnrGrade:
+        """Green from 50, amber from 25, red below; unknown without a noise level."""
+        return grade_snr(np.nan if self.snr is None else self.snr)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
+        issues = [issue.to_dict() for issue in self.issues]
+        return asdict(self) | {"snr_grade": str(self.snr_grade), "issues": issues}
 
 
 @dataclass(frozen=True)
@@ -82,19 +93,82 @@ class FitQuality:
     fraction_non_positive : float
         Part of the fitted ones with an eigenvalue at or below zero (0 to 1); they are kept. Most of them lie
         in suppressed fat; how many lie in a muscle is said where the muscle is measured.
+    n_unusable, n_non_positive : int
+        The voxels behind the two parts.
+    n_not_finite, n_no_b0, n_too_few : int or None
+        The unusable voxels by their reason; None when they were not counted (see `VoxelCounts`).
+    n_weighted_at_zero : int or None
+        Fitted voxels with a weighted signal at or below zero, which no tissue has.
+    n_samples_left_out : int or None
+        Samples (voxel and volume) that the fit left out, such as those of lost slices.
     issues : tuple of Issue
         What makes the maps doubtful.
+    shells : str
+        Which shells the tensor is fitted to and which are left out, in a sentence; empty when nothing was chosen.
     """
 
     estimator: str
     n_voxels: int
     fraction_unusable: float
     fraction_non_positive: float
+    n_unusable: int = 0
+    n_non_positive: int = 0
+    n_not_finite: int | None = None
+    n_no_b0: int | None = None
+    n_too_few: int | None = None
+    n_weighted_at_zero: int | None = None
+    n_samples_left_out: int | None = None
     issues: tuple[Issue, ...] = ()
+    shells: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
+
+
+@dataclass(frozen=True)
+class MuscleQuality:
+    """How good the data of one muscle and side are.
+
+    Parameters
+    ----------
+    muscle : str
+        Canonical name.
+    side : str
+        `left`, `right`, or `both` (pooled).
+    n_kept : int
+        Voxels that its values are made from.
+    n_fat : int
+        Voxels left out because their fat fraction is above the limit or not known.
+    n_impossible : int
+        Voxels left out because a signal is not finite or not above zero in some volume.
+    n_non_positive : int
+        Voxels among the kept ones with an eigenvalue at or below zero.
+    snr : float or None
+        Mean of the kept voxels' b = 0 signal over the root mean square of their noise SD; None when the noise is
+        not known.
+    grade : SnrGrade
+        Green from 50, amber from 25, red below.
+    fraction_at_floor : float or None
+        Part of the kept voxels whose most weighted signal is below three noise SDs; None when the noise is not known.
+    fat_fraction : float or None
+        Mean over the kept voxels (0 to 1); None without a map.
+    """
+
+    muscle: str
+    side: str
+    n_kept: int
+    n_fat: int
+    n_impossible: int
+    n_non_positive: int
+    snr: float | None
+    grade: SnrGrade
+    fraction_at_floor: float | None
+    fat_fraction: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {"grade": str(self.grade)}
 
 
 def series_quality(
@@ -104,6 +178,7 @@ def series_quality(
     noise_sd: Floats | None = None,
     displacement_mm: Floats | None = None,
     rotation_deg: Floats | None = None,
+    selection: ShellSelection | None = None,
     issues: tuple[Issue, ...] = (),
 ) -> SeriesQuality:
     """Describe a preprocessed series.
@@ -118,6 +193,8 @@ def series_quality(
         Noise SD in the signal's unit; NaN where it is not known.
     displacement_mm, rotation_deg : ndarray of shape (n,), optional
         Each volume's motion in mm and degrees.
+    selection : ShellSelection, optional
+        The shells that the tensor is fitted to; `series` has no other volumes then.
     issues : tuple of Issue, optional
         What the steps of preprocessing met.
 
@@ -137,31 +214,55 @@ def series_quality(
         max_displacement_mm=None if displacement_mm is None else float(np.max(displacement_mm)),
         max_rotation_deg=None if rotation_deg is None else float(np.max(rotation_deg)),
         issues=_high_b(series.gradients) + issues,
+        shells="" if selection is None else selection.words,
     )
 
 
-def fit_quality(maps: TensorMaps) -> FitQuality:
+def fit_quality(
+    maps: TensorMaps, counts: VoxelCounts | None = None, selection: ShellSelection | None = None
+) -> FitQuality:
     """Count the voxels that could not be fitted and those that noise has made impossible.
 
     Parameters
     ----------
     maps : TensorMaps
         The maps of a fit.
+    counts : VoxelCounts, optional
+        Why voxels have no tensor, or a doubtful one.
+    selection : ShellSelection, optional
+        The shells that the tensor was fitted to; those left out become a note.
 
     Returns
     -------
     FitQuality
-        With a warning when more than 10 % of the voxels have no fit.
+        With a warning when more than 10 % of the voxels have no fit, and the issues of the counts.
     """
     is_fitted = maps.mask & np.isfinite(maps.md)
     n_voxels, n_fitted = int(np.count_nonzero(maps.mask)), int(np.count_nonzero(is_fitted))
+    n_non_positive = int(np.count_nonzero(is_fitted & ~maps.is_positive))
     unusable = 1 - n_fitted / n_voxels
-    non_positive = float(np.count_nonzero(is_fitted & ~maps.is_positive) / max(n_fitted, 1))
+    reasons = {} if counts is None else {reason: getattr(counts, reason) for reason in _REASONS}
     issues = []
     if unusable > NOTABLE_FRACTION:
         what = f"{unusable:.1%} of the voxels cannot be fitted: a b = 0 signal is not above zero, or one is not finite."
         issues.append(Issue(Severity.WARNING, "tensor fit", what, "Check the mask and the borders of the image."))
-    return FitQuality(maps.estimator, n_voxels, unusable, non_positive, tuple(issues))
+    if selection is not None and selection.left_out:
+        remedy = "To use them, raise highest_b."
+        issues.append(Issue(Severity.NOTE, "tensor fit", selection.words, remedy))
+    return FitQuality(
+        estimator=maps.estimator,
+        n_voxels=n_voxels,
+        fraction_unusable=unusable,
+        fraction_non_positive=n_non_positive / max(n_fitted, 1),
+        n_unusable=n_voxels - n_fitted,
+        n_non_positive=n_non_positive,
+        issues=tuple(issues) + (() if counts is None else counts.issues),
+        shells="" if selection is None else selection.words,
+        **reasons,
+    )
+
+
+_REASONS = ("n_not_finite", "n_no_b0", "n_too_few", "n_weighted_at_zero", "n_samples_left_out")
 
 
 def compare_fits(fits: Mapping[str, TensorMaps]) -> pd.DataFrame:
@@ -229,7 +330,7 @@ def _high_b(gradients: GradientTable) -> tuple[Issue, ...]:
             Severity.WARNING,
             "diffusion series",
             f"the highest b-value is {highest:.0f} s/mm²; above {HIGHEST_GAUSSIAN_B:.0f} the signal no longer decays "
-            "as a tensor says, so MD comes out too low.",
-            "Leave the high shells out of the series.",
+            "as a tensor says, so MD from it comes out too low.",
+            "Leave the high shells out of the fit: highest_b does so where lower ones can carry a tensor.",
         ),
     )

@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from dtimuscle import roi_table
 from dtimuscle.dwi import Bools, DwiSeries, Floats, TensorMaps, require_one_grid, voxel_sizes
 from dtimuscle.errors import LabelError
+from dtimuscle.imaging.fat import FatFraction, too_fat
+from dtimuscle.imaging.noise import AMBER_SNR, FLOOR_SD, SnrGrade, at_noise_floor, grade_snr, impossible_signals
+from dtimuscle.imaging.quality import MuscleQuality
 from dtimuscle.imaging.tensor import fit_signals
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels, Side
@@ -17,8 +22,9 @@ from dtimuscle.muscles import MuscleLabels, Side
 # Distances between voxel centres are compared with this slack, for affines kept in single precision.
 DISTANCE_TOLERANCE_MM = 1e-3
 
-# More impossible tensors than this part of a muscle are worth a warning.
+# More impossible tensors than this part of a muscle are worth a warning; so are other defects.
 NOTABLE_NON_POSITIVE = 0.1
+NOTABLE_DEFECT = 0.1
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,29 @@ class RoiMeasurement:
     table : DataFrame
         A ROI table (see `dtimuscle.roi_table`), unrounded.
     issues : tuple of Issue
-        Muscles without values, labels without a name.
+        Muscles without values, labels without a name, muscles with little signal, much fat or impossible voxels.
+    quality : tuple of MuscleQuality
+        One for each muscle and side of the table.
     """
 
     table: pd.DataFrame
     issues: tuple[Issue, ...]
+    quality: tuple[MuscleQuality, ...] = ()
+
+    def quality_dict(self) -> dict[str, Any]:
+        """Plain values of `quality` and `issues`, ready for JSON."""
+        return {
+            "muscles": [muscle.to_dict() for muscle in self.quality],
+            "issues": [issue.to_dict() for issue in self.issues],
+        }
 
 
 @dataclass(frozen=True)
 class _Region:
-    """One muscle and side: voxels of the label, those that erosion leaves, and those of them that have a fit."""
+    """One muscle and side.
+
+    Voxels of the label, those that erosion leaves, and those of them with a fit, possible signals and little fat.
+    """
 
     muscle: str
     side: Side
@@ -52,8 +71,12 @@ class _Region:
         return int(np.count_nonzero(self.kept))
 
     @property
+    def n_left(self) -> int:
+        return int(np.count_nonzero(self.eroded))
+
+    @property
     def counts(self) -> dict[str, int]:
-        n_label, n_left = int(np.count_nonzero(self.label)), int(np.count_nonzero(self.eroded))
+        n_label, n_left = int(np.count_nonzero(self.label)), self.n_left
         return {
             "n_label": n_label,
             "n_kept": self.n_kept,
@@ -73,6 +96,10 @@ def measure_muscles(
     min_voxels: int = 20,
     estimator: str = "iwls",
     is_simulated: bool = False,
+    noise_sd: Floats | None = None,
+    fat: FatFraction | None = None,
+    max_fat_fraction: float = 0.5,
+    weights: NDArray[Any] | None = None,
 ) -> RoiMeasurement:
     """Describe each tensor parameter within each muscle: left, right and both sides pooled.
 
@@ -80,8 +107,9 @@ def measure_muscles(
     routes lead to a value: `voxelwise` summarises the maps over the voxels, `mean_signal` fits one tensor
     to the mean signal of the same voxels, which noise biases far less. The fibres of the two sides run in
     mirrored directions, so pooled `mean_signal` is the mean of the sides' values, weighted by their voxels,
-    and never the tensor of their common signal. Voxels without a usable fit are
-    counted and left out of both; voxels with an eigenvalue below zero stay in.
+    and never the tensor of their common signal. Voxels without a usable fit,
+    with an impossible signal or with too much fat are counted and left out of both; voxels with an eigenvalue below
+    zero stay in.
 
     Parameters
     ----------
@@ -100,10 +128,20 @@ def measure_muscles(
         the muscle; the border of the image is not an outside. 0 keeps all.
     min_voxels : int, default=20
         With fewer voxels a muscle keeps its rows, their values are NaN, and an issue says so.
-    estimator : {"ols", "wls", "iwls", "nlls", "restore"}, default="iwls"
+    estimator : {"ols", "wls", "iwls", "nlls", "restore", "robust"}, default="iwls"
         How the tensor of the mean signal is fitted.
     is_simulated : bool, default=False
         Goes into every row.
+    noise_sd : ndarray of shape (nx, ny, nz), optional
+        Noise SD of the scan in the signal's unit, for the quality; NaN where it is not known.
+    fat : FatFraction, optional
+        Fat-fraction map on the same grid.
+    max_fat_fraction : float, default=0.5
+        Voxels with a larger share of fat, or an unknown one, are left out; they count as `n_unusable` in the table and
+        by their own in the quality.
+    weights : ndarray of float or bool, optional
+        How much each sample counts, as the maps' fit was given them; of a shape that broadcasts to that of the signal.
+        A volume's mean signal is then that of the voxels in which it counts, over their mean at b = 0.
 
     Returns
     -------
@@ -126,8 +164,16 @@ def measure_muscles(
             f"{participant_id}: no label is a known muscle (found {found}). "
             "Give a look-up table beside the label image, or use MuscleMap codes."
         )
-    regions = list(_regions(labels, np.isfinite(maps.fa), erosion_mm=erosion_mm))
-    mean_values = _mean_signal_values(regions, series, estimator)
+    is_impossible = impossible_signals(series, weights)
+    is_fat = np.zeros(grid, dtype=bool)
+    if fat is not None:
+        require_one_grid(
+            grid, labels.affine, fat.share.shape, fat.affine, names=f"{participant_id}: the labels and the fat fraction"
+        )
+        is_fat = too_fat(fat, max_fat_fraction=max_fat_fraction)
+    is_usable = np.isfinite(maps.fa) & ~is_impossible & ~is_fat
+    regions = list(_regions(labels, is_usable, erosion_mm=erosion_mm))
+    mean_values = _mean_signal_values(regions, series, estimator, weights)
     rows = []
     for region, mean_value in zip(regions, mean_values, strict=True):
         is_enough = region.n_kept >= min_voxels
@@ -140,8 +186,19 @@ def measure_muscles(
             value = mean_value[parameter] if is_enough else np.nan
             rows.append(row | {"route": "mean_signal"} | _summary(np.array([])) | {"mean": value})
     table = pd.DataFrame(rows, columns=list(roi_table.COLUMNS))
+    evidence = _Evidence(
+        b0=series.mean_b0(),
+        noise_sd=noise_sd,
+        is_at_floor=None if noise_sd is None else at_noise_floor(series, noise_sd),
+        fat=None if fat is None else fat.share,
+        is_fat=is_fat,
+        is_impossible=is_impossible,
+        is_positive=maps.is_positive,
+    )
+    quality = tuple(_quality(region, evidence) for region in regions)
     issues = _unknown(labels, participant_id) + _too_small(regions, participant_id, min_voxels)
-    return RoiMeasurement(table, issues + _non_positive(regions, participant_id, maps.is_positive))
+    issues += _non_positive(regions, participant_id, maps.is_positive)
+    return RoiMeasurement(table, issues + _defects(regions, quality, participant_id), quality)
 
 
 def eroded_labels(labels: MuscleLabels, *, erosion_mm: float) -> MuscleLabels:
@@ -217,10 +274,18 @@ def _regions(labels: MuscleLabels, is_usable: Bools, *, erosion_mm: float) -> It
         )
 
 
-def _mean_signal_values(regions: list[_Region], series: DwiSeries, estimator: str) -> list[dict[str, float]]:
+def _mean_signal_values(
+    regions: list[_Region], series: DwiSeries, estimator: str, weights: NDArray[Any] | None
+) -> list[dict[str, float]]:
     """Fit the mean signal of each region; both sides together are the mean of the two, weighted by their voxels."""
-    means = np.array([_mean_signal(series.signal[region.kept]) for region in regions])
-    scalars = fit_signals(means, series.gradients, estimator=estimator).scalars
+    if weights is None:
+        means = np.array([_mean_signal(series.signal[region.kept]) for region in regions])
+        scalars = fit_signals(means, series.gradients, estimator=estimator).scalars
+    else:
+        counts = np.broadcast_to(weights, series.signal.shape)
+        pairs = [_weighted_mean(series, region.kept, counts) for region in regions]
+        means, shares = (np.array(part) for part in zip(*pairs, strict=True))
+        scalars = fit_signals(means, series.gradients, estimator=estimator, weights=shares).scalars
     values = [{name: float(fitted[i]) for name, fitted in scalars.items()} for i in range(len(regions))]
     for i, region in enumerate(regions):
         sides = [
@@ -232,8 +297,8 @@ def _mean_signal_values(regions: list[_Region], series: DwiSeries, estimator: st
             and other.n_kept
         ]
         if len(sides) > 1:
-            weights = [regions[j].n_kept for j in sides]
-            values[i] = {name: float(np.average([values[j][name] for j in sides], weights=weights)) for name in scalars}
+            sizes = [regions[j].n_kept for j in sides]
+            values[i] = {name: float(np.average([values[j][name] for j in sides], weights=sizes)) for name in scalars}
     return values
 
 
@@ -241,6 +306,60 @@ def _mean_signal(signals: Floats) -> Floats:
     if not len(signals):
         return np.full(signals.shape[1], np.nan)
     return signals.mean(axis=0, dtype=float)
+
+
+def _weighted_mean(series: DwiSeries, kept: Bools, weights: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Mean signal of a region from the samples that count, and how much of each volume does.
+
+    Voxels differ in brightness, so a volume in which some are missing is compared with the b = 0 signal of the others.
+    """
+    counts = weights[kept].astype(float)
+    signals = np.where(counts > 0, series.signal[kept], 0).astype(float)
+    is_b0 = series.gradients.is_b0
+    known = counts[:, is_b0].sum(axis=1) > 0
+    counts, signals = counts[known], signals[known]
+    if not len(counts):
+        return np.full(len(is_b0), np.nan), np.ones(len(is_b0))
+    b0 = np.sum(counts[:, is_b0] * signals[:, is_b0], axis=1) / counts[:, is_b0].sum(axis=1)
+    there = counts.T @ b0
+    ratio = np.divide((counts * signals).sum(axis=0), there, out=np.zeros_like(there), where=there > 0)
+    return b0.mean() * ratio, counts.mean(axis=0)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the quality of a muscle is judged by; maps on the grid, None where nothing is known."""
+
+    b0: Floats
+    noise_sd: Floats | None
+    is_at_floor: Bools | None
+    fat: Floats | None
+    is_fat: Bools
+    is_impossible: Bools
+    is_positive: Bools
+
+
+def _quality(region: _Region, evidence: _Evidence) -> MuscleQuality:
+    snr = fraction_at_floor = None
+    if evidence.noise_sd is not None and evidence.is_at_floor is not None:
+        known = region.kept & (evidence.noise_sd > 0)
+        if known.any():
+            noise = np.sqrt(np.mean(evidence.noise_sd[known].astype(float) ** 2))
+            snr = float(evidence.b0[known].mean(dtype=float) / noise)
+            fraction_at_floor = float(evidence.is_at_floor[known].mean())
+    fat = None if evidence.fat is None or not region.n_kept else float(evidence.fat[region.kept].mean(dtype=float))
+    return MuscleQuality(
+        muscle=region.muscle,
+        side=str(region.side),
+        n_kept=region.n_kept,
+        n_fat=int(np.count_nonzero(region.eroded & evidence.is_fat)),
+        n_impossible=int(np.count_nonzero(region.eroded & evidence.is_impossible & ~evidence.is_fat)),
+        n_non_positive=int(np.count_nonzero(region.kept & ~evidence.is_positive)),
+        snr=snr,
+        grade=grade_snr(np.nan if snr is None else snr),
+        fraction_at_floor=fraction_at_floor,
+        fat_fraction=fat,
+    )
 
 
 def _summary(values: Floats) -> dict[str, float]:
@@ -305,3 +424,51 @@ def _non_positive(regions: list[_Region], participant_id: str, is_positive: Bool
                 )
             )
     return tuple(issues)
+
+
+def _defects(regions: list[_Region], quality: tuple[MuscleQuality, ...], participant_id: str) -> tuple[Issue, ...]:
+    """One issue for each kind of defect, with the muscles that have it (by side, where the labels have sides)."""
+    sided = {region.muscle for region in regions if region.side is not Side.BOTH}
+    single = [
+        (region, muscle)
+        for region, muscle in zip(regions, quality, strict=True)
+        if region.side is not Side.BOTH or region.muscle not in sided
+    ]
+    little = {_name(m): f"{m.snr:.0f}" for _, m in single if m.grade is SnrGrade.RED}
+    floor = {_name(m): f"{m.fraction_at_floor:.0%}" for _, m in single if (m.fraction_at_floor or 0) > NOTABLE_DEFECT}
+    fat = {_name(m): f"{m.n_fat / n:.0%}" for r, m in single if m.n_fat > NOTABLE_DEFECT * (n := r.n_left)}
+    impossible = {
+        _name(m): f"{m.n_impossible / n:.0%}" for r, m in single if m.n_impossible > NOTABLE_DEFECT * (n := r.n_left)
+    }
+    findings = (
+        (
+            little,
+            f"SNR at b = 0 below {AMBER_SNR:.0f}, so that FA and MD may be wrong by more than 5 %",
+            "Prefer the values from the mean signal.",
+        ),
+        (
+            floor,
+            f"most weighted signal below {FLOOR_SD:.0f} noise SDs in many voxels, so that MD comes out too low",
+            "Correct for the Rician mean, or leave the high shells out.",
+        ),
+        (fat, "voxels left out for their fat, or because it is not known", "Say how many are left beside the values."),
+        (
+            impossible,
+            "voxels left out for signals that are zero or not finite",
+            "Check the labels at the image border.",
+        ),
+    )
+    return tuple(
+        Issue(
+            Severity.WARNING,
+            participant_id,
+            f"{what}: " + ", ".join(f"{name} ({value})" for name, value in found.items()) + ".",
+            remedy,
+        )
+        for found, what, remedy in findings
+        if found
+    )
+
+
+def _name(muscle: MuscleQuality) -> str:
+    return muscle.muscle if muscle.side == Side.BOTH else f"{muscle.muscle} {muscle.side}"

@@ -96,6 +96,7 @@ ESTIMATOR_TITLES = {
     "iwls": "IWLS: weighted again and again",
     "nlls": "NLLS: the signal itself",
     "restore": "RESTORE: outliers left out",
+    "robust": "Robust IWLS: outliers left out",
 }
 
 

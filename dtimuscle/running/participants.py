@@ -247,16 +247,27 @@ def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
             denoise=settings.denoise,
             unring=settings.unring,
             correct_motion=settings.correct_motion,
+            find_outliers=settings.find_outliers,
+            rician=settings.rician,
+            n_coils=settings.rician_coils,
             engine=settings.engine,
         )
     derivatives.write_preprocessed(
-        place, scan, made.series, mask=made.mask, noise_sd=made.noise_sd, quality=made.quality.to_dict()
+        place,
+        scan,
+        made.series,
+        mask=made.mask,
+        noise_sd=made.noise_sd,
+        quality=made.quality.to_dict(),
+        weights=made.weights,
     )
 
 
 def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
     series, mask = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
-    fitted = imaging.fit(series, mask, estimator=study.tensor.estimator)
+    weights = derivatives.read_weights(place, scan)
+    settings = study.tensor
+    fitted = imaging.fit(series, mask, estimator=settings.estimator, weights=weights, highest_b=settings.highest_b)
     derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
 
 
@@ -278,6 +289,9 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
             erosion_mm=study.roi.erosion_mm,
             min_voxels=study.roi.min_voxels,
             is_simulated=place.is_simulated,
+            noise_sd=derivatives.read_noise(place, scan),
+            weights=derivatives.read_weights(place, scan),
+            highest_b=study.tensor.highest_b,
         )
     derivatives.write_roi_rows(place, scan, measured.table, (*issues, *measured.issues))
 

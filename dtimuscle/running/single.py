@@ -75,11 +75,11 @@ def fit_series(
     out : Path
         Folder to write into.
     estimator : str
-        `ols`, `wls`, `iwls`, `nlls` or `restore`.
+        `ols`, `wls`, `iwls`, `nlls`, `restore` or `robust`.
     preprocess : bool
         Whether to denoise, unring and align first.
     study : Study
-        Sections `preprocessing` and `roi` count.
+        Sections `preprocessing`, `tensor` (but for its estimator) and `roi` count.
 
     Returns
     -------
@@ -103,9 +103,14 @@ def fit_series(
             denoise=preprocess and settings.denoise,
             unring=preprocess and settings.unring,
             correct_motion=preprocess and settings.correct_motion,
+            find_outliers=preprocess and settings.find_outliers,
+            rician=preprocess and settings.rician,
+            n_coils=settings.rician_coils,
             engine=settings.engine,
         )
-        fitted = imaging.fit(made.series, made.mask, estimator=estimator)
+        fitted = imaging.fit(
+            made.series, made.mask, estimator=estimator, weights=made.weights, highest_b=study.tensor.highest_b
+        )
     issues = [*made.quality.issues, *fitted.quality.issues]
     table = None
     if files.labels:
@@ -120,6 +125,9 @@ def fit_series(
                 erosion_mm=study.roi.erosion_mm,
                 min_voxels=study.roi.min_voxels,
                 is_simulated=False,
+                noise_sd=made.noise_sd,
+                weights=made.weights,
+                highest_b=study.tensor.highest_b,
             )
         issues += [*more, *measured.issues]
         table = measured.table

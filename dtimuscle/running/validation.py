@@ -1,15 +1,18 @@
 """What a BIDS dataset offers to a study, and what it lacks, before any of it is processed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dtimuscle.dwi import DwiSeries, require_one_grid
+from dtimuscle.dwi import DwiSeries, find_shells, require_one_grid, select_shells
 from dtimuscle.errors import DtiMuscleError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.participants import n_by_function
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.files import naming
-from dtimuscle.store.images import read_dwi, read_labels
+from dtimuscle.store.images import placement_issues, read_dwi, read_labels
+
+# Shells are named one by one up to this number.
+MAX_NAMED_SHELLS = 4
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,18 @@ def _examine(scan: Scan, registry: MuscleRegistry, b0_threshold: float) -> tuple
     grid = (
         " × ".join(map(str, series.shape)) + " of " + " × ".join(f"{size:.2g}" for size in series.voxel_sizes) + " mm"
     )
+    before = [replace(issue, where=scan.name) for issue in placement_issues(scan.image)]
+    selection = select_shells(series.gradients)
+    if selection.left_out or selection.reason:
+        before.append(Issue(Severity.NOTE, scan.name, selection.words, "Set the highest b-value to choose others."))
     if scan.labels is None:
-        return ScanReport(scan.name, grid, _gradients(series), 0), []
+        return ScanReport(scan.name, grid, _gradients(series), 0), before
     labels, issues = read_labels(scan.labels, registry)
     with naming(scan.labels):
         require_one_grid(
             labels.values.shape, labels.affine, series.shape, series.affine, names="the labels and the diffusion series"
         )
-    found = list(issues)
+    found = [*before, *issues]
     if labels.unknown:
         what = f"label values without a muscle: {', '.join(map(str, labels.unknown))}."
         found.append(
@@ -134,8 +141,7 @@ def _examine(scan: Scan, registry: MuscleRegistry, b0_threshold: float) -> tuple
 
 def _gradients(series: DwiSeries) -> str:
     gradients = series.gradients
-    weighted = gradients.bvals[~gradients.is_b0]
-    shells = sorted({round(b / 100) * 100 for b in weighted})
-    b_values = f"{shells[0]}" if len(shells) == 1 else f"{shells[0]} to {shells[-1]}"
-    n_b0, n_directions = int(gradients.is_b0.sum()), gradients.n_directions
-    return f"{n_b0} × b = 0, {weighted.size} × b ≈ {b_values} s/mm² in {n_directions} directions"
+    weighted = [shell.nominal for shell in find_shells(gradients) if shell.b > 0]
+    b_values = ", ".join(weighted) if len(weighted) <= MAX_NAMED_SHELLS else f"{weighted[0]} to {weighted[-1]}"
+    n_b0, n_weighted = int(gradients.is_b0.sum()), int((~gradients.is_b0).sum())
+    return f"{n_b0} × b = 0, {n_weighted} × b ≈ {b_values} s/mm² in {gradients.n_directions} directions"

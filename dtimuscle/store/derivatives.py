@@ -41,8 +41,11 @@ from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 1, "tensor": 1, "muscles": 1}
+STEP_VERSIONS = {"preprocessed": 2, "tensor": 2, "muscles": 2}
 STEPS = tuple(STEP_VERSIONS)
+
+NOISE = "desc-noise_dwimap.nii.gz"
+KEPT = "desc-kept_dwimap.nii.gz"
 
 MAP_UNITS = {"fa": "1", "md": "mm2/s", "ad": "mm2/s", "rd": "mm2/s", "s0": "arbitrary", "direction": "1"}
 
@@ -245,6 +248,7 @@ def write_preprocessed(
     mask: np.ndarray,
     noise_sd: np.ndarray | None,
     quality: dict[str, Any],
+    weights: np.ndarray | None = None,
 ) -> None:
     """Write a participant's cleaned series, its mask, noise map and quality.
 
@@ -262,6 +266,8 @@ def write_preprocessed(
         Standard deviation of the noise in the unit of the signal; None when it was not estimated.
     quality : dict
         What the step says of its own result; holds `issues`.
+    weights : ndarray of bool, shape (nx, ny, nz, n), optional
+        Samples that count; no file is written when all do.
     """
     name = derivatives.file("preprocessed", scan, "desc-preproc_dwi").as_posix()
     write_gradients(Path(f"{name}.bval"), Path(f"{name}.bvec"), series.gradients, series.affine)
@@ -270,10 +276,15 @@ def write_preprocessed(
     write_image(derivatives.file("preprocessed", scan, "desc-foreground_mask.nii.gz"), mask, series.affine)
     if noise_sd is not None:
         write_image(
-            derivatives.file("preprocessed", scan, "desc-noise_dwimap.nii.gz"),
+            derivatives.file("preprocessed", scan, NOISE),
             noise_sd.astype(np.float32),
             series.affine,
         )
+    kept = derivatives.file("preprocessed", scan, KEPT)
+    if weights is None:
+        kept.unlink(missing_ok=True)
+    else:
+        write_image(kept, weights, series.affine)
     write_json(derivatives.file("preprocessed", scan, "desc-quality.json"), quality)
 
 
@@ -302,6 +313,44 @@ def read_preprocessed(derivatives: Derivatives, scan: Scan, *, b0_threshold: flo
     series = read_dwi(image, bval, bvec, b0_threshold=b0_threshold)
     mask, _ = read_image(derivatives.file("preprocessed", scan, "desc-foreground_mask.nii.gz"))
     return series, mask > 0
+
+
+def read_noise(derivatives: Derivatives, scan: Scan) -> np.ndarray | None:
+    """Read a participant's noise map.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    ndarray of shape (nx, ny, nz) or None
+        Noise SD in the unit of the signal; None when it was not estimated.
+    """
+    path = derivatives.file("preprocessed", scan, NOISE)
+    return read_image(path)[0] if path.is_file() else None
+
+
+def read_weights(derivatives: Derivatives, scan: Scan) -> np.ndarray | None:
+    """Read which samples of a participant's cleaned series count.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    ndarray of bool, shape (nx, ny, nz, n), or None
+        False where lost slices reach; None when all count.
+    """
+    path = derivatives.file("preprocessed", scan, KEPT)
+    return read_image(path)[0] > 0 if path.is_file() else None
 
 
 # Tensor maps

@@ -9,7 +9,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from dtimuscle.dwi import DwiSeries, Floats, GradientTable, directions_from_fsl, directions_to_fsl
+from dtimuscle.dwi import DwiSeries, Floats, GradientTable, directions_from_fsl, directions_to_fsl, fsl_frame
 from dtimuscle.errors import DatasetError, GradientError, ImageError, LabelError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry, Side
@@ -23,6 +23,9 @@ SMALLEST_WEIGHTING = 10.0
 
 # Written directions carry rounding in their sixth digit; beyond this a length means something else.
 UNIT_LENGTH_TOLERANCE = 0.02
+
+# Rounding in a header turns an image by less than this.
+PLACEMENT_TOLERANCE_DEG = 1.0
 
 
 def read_image(path: Path) -> tuple[Floats, Floats]:
@@ -151,7 +154,8 @@ def read_gradients(bval: Path, bvec: Path, affine: Floats, *, n_volumes: int, b0
     """Read gradients in FSL's form: b-values in one row, directions in three.
 
     Directions in three columns are understood as well. Where a volume counts as b = 0, a direction
-    may be zero or not a number.
+    may be zero or not a number. Directions of another length than 1 are refused: some programs
+    scale the b-value by the squared length (MRtrix), some refuse (DIPY), and the file does not say.
 
     Parameters
     ----------
@@ -199,7 +203,7 @@ def read_gradients(bval: Path, bvec: Path, affine: Floats, *, n_volumes: int, b0
     if wrong.size:
         raise GradientError(
             f"{bvec}: the direction of volume {wrong[0]} (b = {bvals[wrong[0]]:g}) has length "
-            f"{lengths[wrong[0]]:.3g}, not 1. Check that the file belongs to this series."
+            f"{lengths[wrong[0]]:.3g}, not 1. Check that the file belongs to this series.{_about_lengths(lengths)}"
         )
     # A volume that counts as b = 0 may still have a direction (b = 15, say); the fit then uses it.
     is_unit = np.abs(lengths - 1) <= UNIT_LENGTH_TOLERANCE
@@ -207,6 +211,63 @@ def read_gradients(bval: Path, bvec: Path, affine: Floats, *, n_volumes: int, b0
     directions[is_unit] = bvecs[is_unit] / lengths[is_unit, None]
     with naming(bval):
         return GradientTable(bvals, directions_from_fsl(directions, affine), b0_threshold)
+
+
+def _about_lengths(lengths: Floats) -> str:
+    """Say what several lengths may mean; programs disagree on it, so it is not guessed."""
+    some = lengths[np.isfinite(lengths) & (lengths > 0)]
+    if len(some) < 2 or np.ptp(some) < UNIT_LENGTH_TOLERANCE * some.max():
+        return ""
+    return (
+        " If lengths stand for the weighting (as MRtrix takes them), multiply each b-value by its direction's "
+        "squared length; then scale the directions to length 1."
+    )
+
+
+def placement_issues(image: Path) -> tuple[Issue, ...]:
+    """Look in the header of a series for what makes the axes of its b-vectors doubtful.
+
+    Parameters
+    ----------
+    image : Path
+        NIfTI file, compressed or not.
+
+    Returns
+    -------
+    tuple of Issue
+        A header that does not say how the image lies, or that says it in two ways of which one is mirrored or
+        turned by more than 1° against the other.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or damaged.
+    """
+    try:
+        header = nib.load(image).header
+        if not isinstance(header, nib.Nifti1Header):
+            return ()
+        sform, has_sform = header.get_sform(coded=True)
+        qform, has_qform = header.get_qform(coded=True)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{image}: there is no such file.") from error
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{image}: cannot be read as an image ({reason}). Copy or convert it again.") from error
+    if not has_sform and not has_qform:
+        what = "the header does not say how the image lies, so the axes of the b-vectors are guesswork."
+        return (Issue(Severity.WARNING, image.name, what, "Convert the DICOM files again (dcm2niix)."),)
+    if not has_sform or not has_qform:
+        return ()
+    turn = fsl_frame(sform) @ fsl_frame(qform).T
+    is_mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
+    angle = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    if not is_mirrored and angle <= PLACEMENT_TOLERANCE_DEG:
+        return ()
+    how = "mirrored" if is_mirrored else f"turned by {angle:.0f}°"
+    what = f"the header places the image twice, and the one place (qform) is {how} against the other (sform)."
+    remedy = "The sform is used, for the b-vectors too. Look at the fibre directions, or convert the DICOM files again."
+    return (Issue(Severity.WARNING, image.name, what, remedy),)
 
 
 def _read_numbers(path: Path) -> Floats:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dtimuscle.dwi import DwiSeries, GradientTable
-from dtimuscle.errors import GradientError
+from dtimuscle.errors import GradientError, SettingsError
 from dtimuscle.imaging import participant
 from dtimuscle.imaging.roi import measure_muscles
 from dtimuscle.muscles import MuscleLabels, Side
@@ -129,3 +129,88 @@ def test_muscles_are_measured_with_the_estimator_of_the_maps(preprocessed):
         maps, labels, preprocessed.series, participant_id="sub-01", erosion_mm=2.5, estimator="ols"
     )
     assert found.table.equals(expected.table)
+
+
+# Lost slices, shells, the noise floor
+
+
+def with_lost_slices(series):
+    """Darken every other slice of two weighted volumes to a third, as interleaved scanning does."""
+    signal = series.signal.copy()
+    signal[:, :, ::2, 4] *= 0.3
+    signal[:, :, 1::2, 9] *= 0.3
+    return series.with_signal(signal)
+
+
+@pytest.mark.parametrize("correct_motion", [False, True])
+def test_lost_slices_are_left_out_of_the_maps_and_of_the_muscles(correct_motion):
+    whole = leg_series()
+    steps = {"denoise": False, "unring": False, "correct_motion": correct_motion}
+    labels = MuscleLabels(np.where(is_deep(), 7151, 0), whole.affine, {7151: ("gracilis", Side.LEFT)})
+
+    def md(series, **settings):
+        made = participant.preprocess(series, **steps, **settings)
+        maps = participant.fit(made.series, made.mask, weights=made.weights).maps
+        table = participant.measure(
+            made.series, maps, labels, participant_id="sub-01", erosion_mm=0.0, weights=made.weights
+        ).table
+        return made, table.loc[(table["parameter"] == "md") & (table["side"] == "left"), "mean"].to_numpy()
+
+    lost = with_lost_slices(whole)
+    made, found = md(lost)
+    assert made.weights.shape == whole.signal.shape
+    assert not made.weights[20, 15, 2, 4]
+    assert made.weights[20, 15, 2, 5]
+    _, expected = md(whole)
+    _, spoilt = md(lost, find_outliers=False)
+    np.testing.assert_allclose(found, expected, rtol=0.005)
+    assert np.all(np.abs(spoilt - expected) > 4 * np.abs(found - expected))
+
+
+def test_a_whole_series_needs_no_weights(preprocessed):
+    assert preprocessed.weights is None
+
+
+def test_slices_too_small_to_be_judged_are_said_so():
+    series, mask = leg_series(), np.zeros(SHAPE, dtype=bool)
+    mask[18:21, 15:18] = True
+    made = participant.preprocess(series, mask=mask, denoise=False, unring=False, correct_motion=False)
+    assert made.weights is None
+    assert any(issue.where == "lost slices" and "20 voxels" in issue.what for issue in made.issues)
+
+
+def test_high_shells_are_left_out_of_maps_and_mean_signals():
+    low, high = leg_series(sd=0.0), leg_series(sd=0.0, b=2000.0)
+    bvals = np.r_[low.gradients.bvals, high.gradients.bvals[2:]]
+    directions = np.vstack([low.gradients.directions, high.gradients.directions[2:]])
+    # Kurtosis: the high shell is brighter than the tensor says.
+    signal = np.concatenate([low.signal, 2 * high.signal[..., 2:]], axis=-1)
+    series = DwiSeries(signal, low.affine, GradientTable(bvals, directions))
+    fitted = participant.fit(series, is_leg(), highest_b=1000.0)
+    np.testing.assert_allclose(fitted.maps.md[is_deep()], 1.6e-3, rtol=1e-5)
+    assert "left out: b = 2000" in fitted.quality.shells
+    assert any(issue.what == fitted.quality.shells for issue in fitted.issues)
+    labels = MuscleLabels(np.where(is_deep(), 7151, 0), series.affine, {7151: ("gracilis", Side.LEFT)})
+    table = participant.measure(series, fitted.maps, labels, participant_id="sub-01", highest_b=1000.0).table
+    np.testing.assert_allclose(table.loc[table["parameter"] == "md", "mean"], 1.6e-3, rtol=1e-5)
+    spoilt = participant.fit(series, is_leg()).maps.md[is_deep()]
+    assert np.all(spoilt < 1.55e-3)
+
+
+def test_rician_correction_takes_out_what_the_floor_adds():
+    raw, truth = leg_series(sd=12.0, b=900.0), leg_series(sd=0.0, b=900.0)
+    steps = {"unring": False, "correct_motion": False}
+    weighted = ~raw.gradients.is_b0
+    bias = [
+        (participant.preprocess(raw, **steps, rician=rician).series.signal - truth.signal)[is_deep()][
+            :, weighted
+        ].mean()
+        for rician in (False, True)
+    ]
+    assert bias[0] > 1.0
+    assert abs(bias[1]) < 0.3 * bias[0]
+
+
+def test_rician_correction_without_noise_is_refused():
+    with pytest.raises(SettingsError, match="rician needs the noise that denoise finds"):
+        participant.preprocess(leg_series(), denoise=False, rician=True)

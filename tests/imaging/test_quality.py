@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from dtimuscle.dwi import DwiSeries, GradientTable, TensorMaps
-from dtimuscle.imaging.quality import fit_quality, series_quality, shells
+from dtimuscle.dwi import DwiSeries, GradientTable, TensorMaps, select_shells
+from dtimuscle.imaging.noise import SnrGrade
+from dtimuscle.imaging.quality import MuscleQuality, fit_quality, series_quality, shells
+from dtimuscle.imaging.tensor import count_voxels, fit_tensor
 from dtimuscle.issues import Issue, Severity
 
 
@@ -63,6 +65,16 @@ def test_suppressed_fat_does_not_lower_the_snr():
     assert quality.snr == 25.0
 
 
+@pytest.mark.parametrize(("noise", "grade"), [(1.9, "green"), (3.0, "amber"), (4.1, "red")])
+def test_the_snr_is_graded(noise, grade):
+    series = series_with([0, 500])
+    mask = np.ones(series.shape, dtype=bool)
+    quality = series_quality(series, mask, noise_sd=np.full(series.shape, noise))
+    assert quality.snr_grade == grade
+    assert quality.to_dict()["snr_grade"] == grade
+    assert series_quality(series, mask).to_dict()["snr_grade"] == "unknown"
+
+
 def test_motion_is_summarised_over_volumes():
     series = series_with([0, 500, 500])
     mask = np.ones(series.shape, dtype=bool)
@@ -101,6 +113,7 @@ def test_fits_that_are_missing_or_impossible_are_counted():
     assert quality.n_voxels == 90
     np.testing.assert_allclose(quality.fraction_unusable, 18 / 90)
     np.testing.assert_allclose(quality.fraction_non_positive, 9 / 72)
+    assert (quality.n_unusable, quality.n_non_positive, quality.n_no_b0) == (18, 9, None)
     assert quality.estimator == "wls"
     assert [issue.what[:5] for issue in quality.issues] == ["20.0%"]
 
@@ -112,6 +125,36 @@ def test_few_missing_fits_are_counted_without_a_warning():
     quality = fit_quality(maps_with(md, mask & np.isfinite(md), mask))
     np.testing.assert_allclose(quality.fraction_unusable, 0.1)
     assert quality.issues == ()
+
+
+def test_the_reasons_for_missing_fits_stand_beside_their_number():
+    series = series_with([0, *[500] * 8])
+    mask = np.ones(series.shape, dtype=bool)
+    mask[0] = False
+    series.signal[:, 0, 0, 0] = 0
+    series.signal[1, 1, 1, 3] = np.nan
+    series.signal[2, 2, 1:4, 5] = 0
+    maps = fit_tensor(series, mask)
+    quality = fit_quality(maps, count_voxels(series, maps))
+    assert (quality.n_unusable, quality.n_no_b0, quality.n_not_finite, quality.n_too_few) == (3, 2, 1, 0)
+    assert (quality.n_weighted_at_zero, quality.n_samples_left_out) == (3, 0)
+    assert quality.issues == count_voxels(series, maps).issues != ()
+    assert json.loads(json.dumps(quality.to_dict()))["n_no_b0"] == 2
+
+
+def test_the_shells_of_the_tensor_are_said():
+    series = series_with([0, *[500] * 8, *[2000] * 8])
+    selection = select_shells(series.gradients)
+    used = DwiSeries(series.signal[..., selection.volumes], series.affine, series.gradients.subset(selection.volumes))
+    quality = series_quality(used, np.ones(series.shape, dtype=bool), selection=selection)
+    assert quality.shells == selection.words
+    assert "2000" in quality.to_dict()["shells"]
+    assert series_quality(series, np.ones(series.shape, dtype=bool)).shells == ""
+
+
+def test_the_quality_of_a_muscle_survives_json():
+    muscle = MuscleQuality("gracilis", "left", 80, 5, 0, 2, 31.5, SnrGrade.AMBER, 0.0)
+    assert json.loads(json.dumps(muscle.to_dict()))["grade"] == "amber"
 
 
 def test_quality_survives_json():

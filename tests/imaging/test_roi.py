@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import ndimage
 from dtimuscle import roi_table
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.errors import GridMismatchError, LabelError
+from dtimuscle.imaging.fat import FatFraction
 from dtimuscle.imaging.roi import erode, measure_muscles
 from dtimuscle.imaging.tensor import fit_signals, fit_tensor
 from dtimuscle.issues import Severity
@@ -264,3 +266,131 @@ def test_labels_on_another_grid_are_refused_even_when_the_shapes_agree(maps, ser
         measured(maps, muscle_labels(affine=shifted), series)
     with pytest.raises(GridMismatchError, match="the labels and the series"):
         measured(maps, muscle_labels(), DwiSeries(series.signal, shifted, series.gradients))
+
+
+def quality_of(measurement, muscle, side):
+    (found,) = [quality for quality in measurement.quality if (quality.muscle, quality.side) == (muscle, side)]
+    return found
+
+
+def test_every_muscle_and_side_of_the_table_has_its_quality(maps, series):
+    measurement = measured(maps, muscle_labels(), series)
+    rows = measurement.table[["muscle", "side", "n_kept"]].drop_duplicates()
+    assert [(q.muscle, q.side, q.n_kept) for q in measurement.quality] == list(rows.itertuples(index=False, name=None))
+    assert {q.snr for q in measurement.quality} == {None}
+    assert {q.grade for q in measurement.quality} == {"unknown"}
+    record = json.loads(json.dumps(measurement.quality_dict()))
+    assert record["muscles"][0]["muscle"] == measurement.quality[0].muscle
+    assert record["issues"] == []
+
+
+def test_the_snr_of_a_muscle_is_its_mean_signal_over_its_noise(maps, series):
+    labels = muscle_labels()
+    noise = np.full(SHAPE, 1.5)
+    noise[labels.values == 7152] = 5.0
+    noise[labels.values == 7211] = 3.0
+    noise[2, 2, 2] = np.nan
+    measurement = measured(maps, labels, series, noise_sd=noise)
+    left = (labels.values == 7151) & np.isfinite(noise)
+    b0 = series.mean_b0()
+    assert quality_of(measurement, "gracilis", "left").snr == pytest.approx(b0[left].mean() / 1.5)
+    right = labels.values == 7152
+    pooled = np.sqrt((left.sum() * 1.5**2 + right.sum() * 5.0**2) / (left.sum() + right.sum()))
+    assert quality_of(measurement, "gracilis", "both").snr == pytest.approx(b0[left | right].mean() / pooled)
+    grades = {(q.muscle, q.side): str(q.grade) for q in measurement.quality}
+    assert grades["gracilis", "left"] == "green"
+    assert grades["gracilis", "right"] == "red"
+    assert grades["adductor_longus", "left"] == "amber"
+    (issue,) = measurement.issues
+    assert (issue.severity, issue.where) == (Severity.WARNING, "sub-01")
+    assert issue.what.endswith("by more than 5 %: gracilis right (20).")
+
+
+def test_muscles_at_the_noise_floor_are_named(maps, series):
+    noise = np.full(SHAPE, 1.0)
+    noise[8:10] = 30.0
+    measurement = measured(maps, muscle_labels(), series, noise_sd=noise)
+    assert quality_of(measurement, "adductor_longus", "left").fraction_at_floor == 1
+    assert quality_of(measurement, "gracilis", "left").fraction_at_floor == 0
+    assert [issue.what for issue in measurement.issues if "3 noise SDs" in issue.what] == [
+        "most weighted signal below 3 noise SDs in many voxels, so that MD comes out too low: "
+        "adductor_longus left (100%)."
+    ]
+
+
+def test_fat_voxels_are_counted_and_left_out_of_both_routes(maps, series):
+    labels, share = muscle_labels(), np.full(SHAPE, 0.1)
+    share[1:3, 1:8, 1:5] = 0.6
+    share[3, 1, 1] = np.nan
+    fat = FatFraction(share, AFFINE)
+    kept = (labels.values == 7151) & (share <= 0.5)
+    measurement = measured(maps, labels, series, fat=fat)
+    n_left_out = 2 * 7 * 4 + 1
+    row = row_of(measurement.table, "gracilis", "left", "md", "voxelwise")
+    assert (row["n_unusable"], row["n_kept"]) == (n_left_out, kept.sum())
+    np.testing.assert_allclose(row["mean"], maps.md[kept].mean())
+    expected = fit_signals(series.signal[kept].mean(axis=0)[np.newaxis], series.gradients).md[0]
+    np.testing.assert_allclose(row_of(measurement.table, "gracilis", "left", "md", "mean_signal")["mean"], expected)
+    assert quality_of(measurement, "gracilis", "left").n_fat == n_left_out
+    assert quality_of(measurement, "gracilis", "left").fat_fraction == pytest.approx(0.1)
+    assert quality_of(measured(maps, labels, series), "gracilis", "left").fat_fraction is None
+    assert quality_of(measurement, "gracilis", "right").n_fat == 0
+    assert ["gracilis left (34%)" in issue.what for issue in measurement.issues] == [True]
+    assert measured(maps, labels, series, fat=fat, max_fat_fraction=0.7).issues == ()
+
+
+def test_a_fat_map_on_another_grid_is_refused(maps, series):
+    shifted = AFFINE.copy()
+    shifted[1, 3] = 2.0
+    with pytest.raises(GridMismatchError, match=r"sub-01: the labels and the fat fraction .* 2\.0 mm apart"):
+        measured(maps, muscle_labels(), series, fat=FatFraction(np.zeros(SHAPE), shifted))
+
+
+def test_voxels_with_impossible_signals_are_left_out_and_counted(maps, series):
+    spoilt = series.with_signal(series.signal.copy())
+    spoilt.signal[8, 2:7, 1:3, 4] = 0
+    spoilt.signal[9, 2, 1, 5] = np.nan
+    labels = muscle_labels()
+    measurement = measured(maps, labels, spoilt)
+    longus = quality_of(measurement, "adductor_longus", "left")
+    assert (longus.n_impossible, longus.n_kept) == (11, 40 - 11)
+    row = row_of(measurement.table, "adductor_longus", "left", "fa", "mean_signal")
+    assert row["n_unusable"] == 11
+    assert np.isfinite(row["mean"])
+    (issue,) = measurement.issues
+    assert issue.what == "voxels left out for signals that are zero or not finite: adductor_longus left (28%)."
+
+
+def test_impossible_tensors_are_counted_by_muscle(maps, series):
+    is_positive = np.ones(SHAPE, dtype=bool)
+    is_positive[8, 2:5, 1] = False
+    quality = measured(replace(maps, is_positive=is_positive), muscle_labels(), series).quality
+    counts = {(q.muscle, q.side): q.n_non_positive for q in quality}
+    assert counts["adductor_longus", "left"] == counts["adductor_longus", "both"] == 3
+    assert counts["gracilis", "both"] == 0
+
+
+def test_samples_that_do_not_count_change_no_value_of_the_mean_signal():
+    """Lost slices in a muscle whose brightness varies: the mean signal is that of the whole muscle all the same."""
+    gradients = thigh_gradients()
+    along = np.einsum("ni,ij,nj->n", gradients.directions, np.diag([1.9e-3, 1.4e-3, 1.2e-3]), gradients.directions)
+    brightness = np.linspace(50, 150, SHAPE[2])[:, None] * np.exp(-gradients.bvals * along)
+    series = DwiSeries(np.broadcast_to(brightness, (*SHAPE, len(gradients))).copy(), AFFINE, gradients)
+    labels, everywhere = muscle_labels(), np.ones(SHAPE, dtype=bool)
+    expected = measured(fit_tensor(series, everywhere), labels, series).table
+    weights = np.ones((1, 1, SHAPE[2], len(gradients)), dtype=bool)
+    weights[0, 0, 1, 4] = weights[0, 0, 3, 7] = False
+    series.signal[:, :, 1, 4] = 0
+    series.signal[:, :, 3, 7] *= 0.4
+    maps = fit_tensor(series, everywhere, weights=weights)
+    found = measured(maps, labels, series, weights=weights)
+    pd.testing.assert_frame_equal(found.table, expected, rtol=1e-6, atol=1e-9)
+    assert found.issues == ()
+    spoilt = measured(maps, labels, series).table
+    assert abs(row_of(spoilt, "gracilis", "right", "md", "mean_signal")["mean"] / 1.5e-3 - 1) > 0.01
+
+
+def test_weights_that_all_count_change_nothing(maps, series):
+    plain = measured(maps, muscle_labels(), series).table
+    weighted = measured(maps, muscle_labels(), series, weights=np.ones(1)).table
+    pd.testing.assert_frame_equal(plain, weighted, rtol=1e-9)

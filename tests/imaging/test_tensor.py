@@ -7,7 +7,17 @@ from dipy.reconst import dti
 
 from dtimuscle.dwi import DwiSeries, GradientTable, directions_from_fsl, grid_rotation
 from dtimuscle.errors import GradientError, GridMismatchError, ImageError, SettingsError
-from dtimuscle.imaging.tensor import ESTIMATORS, _design, _fit_block, fit_signals, fit_tensor
+from dtimuscle.imaging.tensor import (
+    ESTIMATORS,
+    _design,
+    _fit_block,
+    carries_tensor,
+    count_voxels,
+    fit_signals,
+    fit_tensor,
+    usable_samples,
+)
+from dtimuscle.issues import Severity
 
 EIGENVALUES = np.array([2.2e-3, 1.6e-3, 1.2e-3])
 
@@ -179,11 +189,12 @@ def test_restore_equals_the_fit_without_the_lost_volume_and_is_as_close_to_the_t
     assert np.sqrt(np.mean((ours - EIGENVALUES) ** 2)) < 1.02 * np.sqrt(np.mean((theirs[:, :3] - EIGENVALUES) ** 2))
 
 
-def test_restore_needs_more_volumes_than_unknowns():
+@pytest.mark.parametrize("estimator", ["restore", "robust"])
+def test_robust_fits_need_more_volumes_than_unknowns(estimator):
     gradients = GradientTable(np.r_[0.0, np.full(6, 500.0)], np.vstack([np.zeros((1, 3)), spread_directions(6)]))
     signals = tensor_signals(gradients, EIGENVALUES, np.eye(3)[np.newaxis])
     with pytest.raises(GradientError, match="7 volumes leave no room"):
-        fit_signals(signals, gradients, estimator="restore")
+        fit_signals(signals, gradients, estimator=estimator)
     np.testing.assert_allclose(fit_signals(signals, gradients, estimator="nlls").md, EIGENVALUES.mean(), rtol=1e-6)
 
 
@@ -283,3 +294,231 @@ def test_wrong_arguments_are_named():
         fit_tensor(series, np.ones((2, 2, 3), dtype=bool))
     with pytest.raises(ImageError, match="mask is empty"):
         fit_tensor(series, np.zeros((2, 2, 2), dtype=bool))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_any_possible_tensor_is_recovered_to_a_millionth(estimator):
+    rng = np.random.default_rng(10)
+    gradients, axes = muscle_gradients(n_directions=16, b=600.0), rotations(400, rng)
+    eigenvalues = np.sort(rng.uniform(0.05e-3, 3e-3, (400, 3)))[:, ::-1]
+    eigenvalues[:20] = 1.5e-3
+    fit = fit_signals(tensor_signals(gradients, eigenvalues, axes), gradients, estimator=estimator)
+    np.testing.assert_allclose(fit.fa, fractional_anisotropy(eigenvalues), atol=1e-6)
+    np.testing.assert_allclose(fit.md, eigenvalues.mean(axis=1), rtol=1e-6)
+    is_unique = eigenvalues[:, 0] > 1.02 * eigenvalues[:, 1]
+    sine = np.linalg.norm(np.cross(fit.direction, axes[:, :, 0]), axis=1)
+    assert is_unique.sum() > 300
+    assert sine[is_unique].max() < 1e-6
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_volumes_may_come_in_any_order_with_a_single_b0_anywhere(estimator):
+    rng = np.random.default_rng(11)
+    weighted = spread_directions(12)
+    for place in (0, 5, 12):
+        gradients = GradientTable(np.insert(np.full(12, 500.0), place, 0), np.insert(weighted, place, 0, axis=0))
+        axes = rotations(5, rng)
+        fit = fit_signals(tensor_signals(gradients, EIGENVALUES, axes), gradients, estimator=estimator)
+        np.testing.assert_allclose(fit.eigenvalues, np.tile(EIGENVALUES, (5, 1)), rtol=1e-6)
+    noisy = rician(tensor_signals(gradients, EIGENVALUES, rotations(50, rng)), 4.0, rng)
+    order = rng.permutation(13)
+    once, again = (
+        fit_signals(noisy, gradients, estimator=estimator),
+        fit_signals(noisy[:, order], gradients.subset(order), estimator=estimator),
+    )
+    np.testing.assert_allclose(again.eigenvalues, once.eigenvalues, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("b", [0.5, 15.0])
+@pytest.mark.parametrize("has_direction", [True, False])
+def test_a_small_b_value_enters_as_its_number_where_it_has_a_direction(b, has_direction):
+    directions = np.vstack(
+        [np.tile([0.6, 0, 0.8], (2, 1)) if has_direction else np.zeros((2, 3)), spread_directions(9)]
+    )
+    gradients = GradientTable(np.r_[b, b, np.full(9, 500.0)], directions)
+    signals = tensor_signals(gradients, EIGENVALUES, np.eye(3)[np.newaxis])
+    fit = fit_signals(signals, gradients)
+    np.testing.assert_allclose(fit.eigenvalues[0], EIGENVALUES, rtol=1e-6)
+    np.testing.assert_allclose(fit.s0, 100, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", ">f8", "<i2", ">u2", "<i4"])
+@pytest.mark.parametrize("estimator", ["iwls", "robust"])
+def test_every_type_of_number_gives_the_same_tensor(dtype, estimator):
+    rng = np.random.default_rng(12)
+    gradients = muscle_gradients()
+    signals = np.round(rician(tensor_signals(gradients, EIGENVALUES, rotations(20, rng), s0=9000), 300.0, rng))
+    expected = fit_signals(signals, gradients, estimator=estimator)
+    found = fit_signals(signals.astype(dtype), gradients, estimator=estimator)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e6])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_signals_may_be_tiny_or_huge(scale, estimator):
+    rng = np.random.default_rng(13)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(30, rng), s0=1.0), 0.04, rng)
+    once = fit_signals(signals, gradients, estimator=estimator)
+    scaled = fit_signals((scale * signals).astype(np.float32), gradients, estimator=estimator)
+    np.testing.assert_allclose(scaled.eigenvalues, once.eigenvalues, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(scaled.s0, scale * once.s0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_sample_of_weight_zero_might_as_well_be_missing(estimator):
+    rng = np.random.default_rng(14)
+    gradients = muscle_gradients(n_directions=16)
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(40, rng)), 4.0, rng)
+    kept = np.ones(len(gradients), dtype=bool)
+    kept[[0, 6, 11]] = False
+    expected = fit_signals(signals[:, kept], gradients.subset(kept), estimator=estimator)
+    spoilt = signals.copy()
+    spoilt[:, 0], spoilt[:, 6], spoilt[:, 11] = np.nan, -5.0, np.inf
+    found = fit_signals(spoilt, gradients, estimator=estimator, weights=kept)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(found.s0, expected.s0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", ["ols", "wls", "iwls", "nlls"])
+def test_a_sample_of_weight_two_counts_like_two_samples(estimator):
+    rng = np.random.default_rng(15)
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(40, rng)), 4.0, rng)
+    weights = np.ones(len(gradients))
+    weights[[1, 5]] = 2
+    twice = np.r_[np.arange(len(gradients)), 1, 5]
+    expected = fit_signals(signals[:, twice], gradients.subset(twice), estimator=estimator)
+    for scale in (1, 1e-4):
+        found = fit_signals(signals, gradients, estimator=estimator, weights=scale * weights)
+        np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-5, atol=1e-9)
+
+
+def test_weights_of_slices_and_volumes_reach_their_voxels():
+    rng = np.random.default_rng(16)
+    gradients = muscle_gradients()
+    signal = rician(tensor_signals(gradients, EIGENVALUES, rotations(24, rng)), 3.0, rng).reshape(2, 3, 4, -1)
+    series, mask = DwiSeries(signal, np.eye(4), gradients), np.ones((2, 3, 4), dtype=bool)
+    weights = np.ones((1, 1, 4, len(gradients)), dtype=bool)
+    weights[:, :, 2, 7] = False
+    plain, chosen = fit_tensor(series, mask), fit_tensor(series, mask, weights=weights)
+    others = [0, 1, 3]
+    np.testing.assert_allclose(chosen.md[:, :, others], plain.md[:, :, others], rtol=1e-9)
+    kept = weights[0, 0, 2]
+    expected = fit_signals(signal[:, :, 2].reshape(6, -1)[:, kept], gradients.subset(kept))
+    np.testing.assert_allclose(chosen.md[:, :, 2].ravel(), expected.md, rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_voxels_whose_samples_cannot_carry_a_tensor_have_none(estimator):
+    gradients = muscle_gradients(n_directions=9)
+    signals = tensor_signals(gradients, EIGENVALUES, np.stack([np.eye(3)] * 4))
+    weights = np.ones(signals.shape, dtype=bool)
+    weights[0, :2] = False
+    weights[1, 2:7] = False
+    weights[2, [0, 4]] = False
+    fit = fit_signals(signals, gradients, estimator=estimator, weights=weights)
+    np.testing.assert_array_equal(np.isnan(fit.md), [True, True, False, False])
+    np.testing.assert_allclose(fit.md[2:], EIGENVALUES.mean(), rtol=1e-6)
+    np.testing.assert_array_equal(carries_tensor(gradients, weights), [False, False, True, True])
+
+
+def test_directions_left_on_a_cone_carry_no_tensor():
+    angles = np.linspace(0, 2 * np.pi, 7, endpoint=False)
+    cone = np.stack([np.sin(0.9) * np.cos(angles), np.sin(0.9) * np.sin(angles), np.full(7, np.cos(0.9))], axis=1)
+    gradients = GradientTable(
+        np.r_[0.0, np.full(11, 500.0)], np.vstack([np.zeros((1, 3)), cone, spread_directions(4) * [1, 1, -1]])
+    )
+    kept = np.ones((2, 12), dtype=bool)
+    kept[1, 8:] = False
+    np.testing.assert_array_equal(carries_tensor(gradients, kept), [True, False])
+    # Directions a degree off the cone determine a tensor on paper, but with a huge error.
+    rng = np.random.default_rng(9)
+    near = gradients.directions + np.radians(1) * rng.normal(size=(12, 3)) * ~gradients.is_b0[:, np.newaxis]
+    near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-9)
+    np.testing.assert_array_equal(carries_tensor(GradientTable(gradients.bvals, near), kept), [True, False])
+
+
+def test_wrong_weights_are_named():
+    gradients = muscle_gradients()
+    series = DwiSeries(np.ones((2, 2, 2, len(gradients))), np.eye(4), gradients)
+    mask = np.ones((2, 2, 2), dtype=bool)
+    with pytest.raises(GridMismatchError, match=r"weights of shape \(3, 14\)"):
+        fit_tensor(series, mask, weights=np.ones((3, 14)))
+    with pytest.raises(SettingsError, match="negative or not a number"):
+        fit_tensor(series, mask, weights=np.full(14, -1.0))
+    with pytest.raises(SettingsError, match="negative or not a number"):
+        fit_signals(series.signal[mask], gradients, weights=np.full(14, np.nan))
+
+
+def rms_error(fit):
+    return np.sqrt(np.mean((fit.eigenvalues - EIGENVALUES) ** 2))
+
+
+def test_the_robust_fit_bears_single_lost_samples_and_costs_little_without_them():
+    rng = np.random.default_rng(17)
+    gradients = muscle_gradients(n_directions=24)
+    clean = rician(tensor_signals(gradients, EIGENVALUES, rotations(600, rng)), 3.0, rng)
+    spoilt = clean.copy()
+    lost = rng.integers(2, len(gradients), 600)
+    spoilt[np.arange(600), lost] *= rng.uniform(0.1, 0.6, 600)
+    best = rms_error(fit_signals(clean, gradients))
+    assert rms_error(fit_signals(clean, gradients, estimator="robust")) < 1.1 * best
+    assert rms_error(fit_signals(spoilt, gradients)) > 2 * best
+    assert rms_error(fit_signals(spoilt, gradients, estimator="robust")) < 1.5 * best
+    assert rms_error(fit_signals(spoilt, gradients, estimator="robust")) < rms_error(
+        fit_signals(spoilt, gradients, estimator="restore")
+    )
+
+
+def test_the_robust_fit_equals_iwls_without_the_lost_volume():
+    rng = np.random.default_rng(18)
+    gradients = muscle_gradients(n_directions=30)
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(300, rng)), 3.0, rng)
+    signals[:, 5] *= 0.2
+    ours = fit_signals(signals, gradients, estimator="robust").eigenvalues
+    others = np.arange(len(gradients)) != 5
+    without = fit_signals(signals[:, others], gradients.subset(others)).eigenvalues
+    # In the other voxels noise has made a second sample stick out.
+    assert np.mean(np.abs(ours - without).max(axis=1) < 1e-6) > 0.8
+
+
+@pytest.mark.parametrize("estimator", ["restore", "robust"])
+def test_a_robust_fit_never_leaves_out_what_the_tensor_needs(estimator):
+    rng = np.random.default_rng(19)
+    gradients = GradientTable(np.r_[0.0, np.full(7, 500.0)], np.vstack([np.zeros((1, 3)), spread_directions(7)]))
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(300, rng)), 10.0, rng)
+    signals[:, 0] *= 0.3
+    assert np.isfinite(fit_signals(signals, gradients, estimator=estimator).md).all()
+
+
+def test_voxels_are_counted_under_the_reason_for_which_they_have_no_tensor():
+    gradients = muscle_gradients(n_directions=12)
+    signal = tensor_signals(gradients, EIGENVALUES, np.stack([np.eye(3)] * 8)).reshape(2, 2, 2, -1)
+    signal[0, 0, 0, 4] = np.nan
+    signal[0, 0, 1, 1] = 0
+    signal[0, 1, 0, 6] = 0
+    signal[1, 1, 1] = tensor_signals(gradients, np.array([1.5e-3, 1e-3, -0.3e-3]), np.eye(3)[np.newaxis])[0]
+    series, mask = DwiSeries(signal, np.eye(4), gradients), np.ones((2, 2, 2), dtype=bool)
+    mask[1, 0, 0] = False
+    weights = np.ones(signal.shape)
+    weights[1, 0, 1, 2:9] = 0
+    counts = count_voxels(series, fit_tensor(series, mask, weights=weights), weights=weights)
+    assert (counts.n_voxels, counts.n_fitted) == (7, 4)
+    assert (counts.n_not_finite, counts.n_no_b0, counts.n_too_few) == (1, 1, 1)
+    assert (counts.n_weighted_at_zero, counts.n_non_positive, counts.n_samples_left_out) == (1, 1, 7)
+    assert [issue.severity for issue in counts.issues] == [Severity.WARNING, Severity.WARNING]
+    assert "1 of 7 voxels hold a diffusion-weighted signal at or below zero" in counts.to_dict()["issues"][0]["what"]
+
+
+def test_leaving_impossible_samples_out_keeps_their_voxels():
+    gradients = muscle_gradients(n_directions=12)
+    signal = tensor_signals(gradients, EIGENVALUES, np.stack([np.eye(3)] * 4)).reshape(2, 2, 1, -1)
+    signal[0, 0, 0, 4], signal[0, 1, 0, 1], signal[1, 0, 0, 6] = np.nan, 0, -3
+    series, mask = DwiSeries(signal, np.eye(4), gradients), np.ones((2, 2, 1), dtype=bool)
+    usable = usable_samples(series)
+    assert np.count_nonzero(~usable) == 3
+    maps = fit_tensor(series, mask, weights=usable)
+    np.testing.assert_allclose(maps.md, EIGENVALUES.mean(), rtol=1e-6)
+    counts = count_voxels(series, maps, weights=usable)
+    assert (counts.n_fitted, counts.n_samples_left_out, counts.issues) == (4, 3, ())

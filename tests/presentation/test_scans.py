@@ -26,7 +26,7 @@ def comparison() -> pd.DataFrame:
         {
             "estimator": list(scans.ESTIMATOR_TITLES),
             "n_voxels": 12345,
-            "fa": [0.25011, 0.25021, 0.25031, 0.25041, np.nan],
+            "fa": [0.25011, 0.25021, 0.25031, 0.25041, np.nan, 0.25061],
             "md": 1.51234e-3,
             "fraction_non_positive": 0.0123,
         }

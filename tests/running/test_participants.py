@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,12 +12,20 @@ from dtimuscle.issues import Severity
 from dtimuscle.roi_table import COLUMNS
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.settings import Study
+from dtimuscle.store import derivatives
 from dtimuscle.store.bids import Dataset, read_dataset
 from dtimuscle.store.derivatives import STEPS
 
 # A few voxels need no preprocessing, and have no rim to leave out.
 PLAIN = Study().with_values(
-    denoise=False, unring=False, correct_motion=False, estimator="ols", erosion_mm=0.0, min_voxels=1, workers=1
+    denoise=False,
+    unring=False,
+    correct_motion=False,
+    find_outliers=False,
+    estimator="ols",
+    erosion_mm=0.0,
+    min_voxels=1,
+    workers=1,
 )
 
 
@@ -69,6 +78,8 @@ def test_found_results_are_those_that_were_computed(dataset):
         ({"min_voxels": 2}, ("muscles",)),
         ({"erosion_mm": 1.0}, ("muscles",)),
         ({"estimator": "wls"}, ("tensor", "muscles")),
+        ({"highest_b": 800.0}, ("tensor", "muscles")),
+        ({"rician_coils": 2}, STEPS),
         ({"b0_threshold": 30.0}, STEPS),
         ({"workers": 0, "entry_p": 0.1, "seed": 1, "name": "other"}, ()),
     ],
@@ -154,7 +165,7 @@ def test_what_a_killed_run_leaves_behind_does_not_disturb(dataset):
 
 def test_a_step_whose_version_was_raised_is_taken_again(dataset, monkeypatch):
     run(dataset)
-    monkeypatch.setattr("dtimuscle.store.derivatives.STEP_VERSIONS", {"preprocessed": 1, "tensor": 99, "muscles": 1})
+    monkeypatch.setattr("dtimuscle.store.derivatives.STEP_VERSIONS", derivatives.STEP_VERSIONS | {"tensor": 99})
     assert computed(run(dataset)) == [("tensor", "muscles")] * 2
 
 
@@ -211,10 +222,10 @@ def test_steps_before_the_fault_are_kept(dataset):
 def test_an_error_that_nobody_foresaw_is_the_participants_own(dataset, monkeypatch):
     fit = imaging.fit
 
-    def fit_or_fail(series, mask, *, estimator):
+    def fit_or_fail(series, mask, *, estimator, weights, highest_b):
         if failing.pop():
             raise ZeroDivisionError("division by zero")
-        return fit(series, mask, estimator=estimator)
+        return fit(series, mask, estimator=estimator, weights=weights, highest_b=highest_b)
 
     failing = [False, True]
     monkeypatch.setattr(imaging, "fit", fit_or_fail)
@@ -243,6 +254,33 @@ def test_without_labels_there_are_maps_but_no_muscle_values(make_dataset):
     assert processing.roi_table().empty
     assert tuple(processing.roi_table().columns) == COLUMNS
     assert any("no muscle labels" in issue.what for issue in processing.issues)
+
+
+def test_samples_that_preprocessing_left_out_reach_the_fit_and_the_muscles(dataset, monkeypatch):
+    preprocess, given = imaging.preprocess, []
+
+    def with_weights(series, **settings):
+        weights = np.ones(series.signal.shape, dtype=bool)
+        weights[0, 0, 0, -1] = False
+        return replace(preprocess(series, **settings), weights=weights)
+
+    for name in ("fit", "measure"):
+        step = getattr(imaging, name)
+
+        def noted(*arguments, weights, step=step, **settings):
+            given.append(weights)
+            return step(*arguments, weights=weights, **settings)
+
+        monkeypatch.setattr(imaging, name, noted)
+    monkeypatch.setattr(imaging, "preprocess", with_weights)
+    processing = run(dataset)
+    assert processing.failures == ()
+    assert [int(np.count_nonzero(~weights)) for weights in given] == [1, 1, 1, 1]
+    assert processing.quality("tensor")["n_samples_left_out"].tolist() == [1, 1]
+
+
+def test_slices_too_small_to_be_judged_are_an_issue_of_the_participant(dataset):
+    assert any("lost slices" in issue.where for issue in run(dataset, find_outliers=True).issues)
 
 
 def test_participants_stay_in_the_datasets_order(make_dataset):

@@ -19,8 +19,8 @@ from dtimuscle.store import places
 from dtimuscle.store.runs import Run
 
 PLAIN = {
-    "denoise": False, "unring": False, "correct_motion": False, "estimator": "ols", "erosion_mm": 0.0,
-    "min_voxels": 1, "workers": 1,
+    "denoise": False, "unring": False, "correct_motion": False, "find_outliers": False, "estimator": "ols",
+    "erosion_mm": 0.0, "min_voxels": 1, "workers": 1,
 }  # fmt: skip
 GRADES = {"sub-001": 3, "sub-002": 5}
 
@@ -126,7 +126,9 @@ def test_a_parameter_that_a_later_cell_has_overwritten_is_refused(tmp_path, name
 
 
 def test_a_parameters_cell_that_was_not_run_is_told(tmp_path):
-    with pytest.raises(NotebookError, match=r"no value for estimator, workers\. Run the cell of parameters first\."):
+    with pytest.raises(
+        NotebookError, match=r"no value for estimator, highest_b, workers\. Run the cell of parameters first\."
+    ):
         open_session("02_tensor_fitting", {"run_folder": str(tmp_path / "run")})
     assert not (tmp_path / "run").exists()
 

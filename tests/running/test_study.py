@@ -16,7 +16,14 @@ from dtimuscle.settings import Study
 
 # A few voxels need no preprocessing, and have no rim to leave out.
 PLAIN = Study().with_values(
-    denoise=False, unring=False, correct_motion=False, estimator="ols", erosion_mm=0.0, min_voxels=1, workers=1
+    denoise=False,
+    unring=False,
+    correct_motion=False,
+    find_outliers=False,
+    estimator="ols",
+    erosion_mm=0.0,
+    min_voxels=1,
+    workers=1,
 )
 GRADES = {"sub-01": 3, "sub-02": 5}
 

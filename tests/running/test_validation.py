@@ -56,6 +56,45 @@ def test_fewer_than_six_directions_cannot_carry_a_tensor(make_dataset):
     assert "sub-01" in error
 
 
+def test_directions_on_a_cone_cannot_carry_a_tensor(make_dataset):
+    root = make_dataset(("sub-01",), grades={"sub-01": 3})
+    angles = np.arange(6) * 2 * np.pi / 6 + 0.2
+    cone = np.stack([0.6 * np.cos(angles), 0.6 * np.sin(angles), np.full(6, 0.8)])
+    np.savetxt(root / "sub-01" / "dwi" / "sub-01_dwi.bvec", np.c_[np.zeros(3), cone])
+    (error,) = errors(validate(root))
+    assert "undetermined" in error
+
+
+def test_shells_that_the_tensor_leaves_out_are_named(make_dataset):
+    root = make_dataset(("sub-01",), grades={"sub-01": 3})
+    folder = root / "sub-01" / "dwi"
+    image = nib.load(folder / "sub-01_dwi.nii.gz")
+    twice = np.concatenate([np.asarray(image.dataobj)] * 2, axis=3)
+    nib.save(nib.Nifti1Image(twice, image.affine), folder / "sub-01_dwi.nii.gz")
+    bvec = np.loadtxt(folder / "sub-01_dwi.bvec")
+    np.savetxt(folder / "sub-01_dwi.bvec", np.c_[bvec, bvec])
+    (folder / "sub-01_dwi.bval").write_text("0 500 500 500 500 500 500 0 2000 2000 2000 2000 2000 2000\n")
+    validation = validate(root)
+    (issue,) = validation.issues
+    assert issue.severity is Severity.NOTE
+    assert "left out: b = 2000 (6) s/mm²" in issue.what
+    assert validation.scans[0].gradients == "2 × b = 0, 12 × b ≈ 500, 2000 s/mm² in 6 directions"
+
+
+def test_a_header_that_places_the_image_twice_is_a_warning(make_dataset):
+    root = make_dataset(("sub-01",), grades={"sub-01": 3})
+    path = root / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    image = nib.load(path)
+    other = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    other.set_sform(image.affine, code=1)
+    other.set_qform(image.affine @ np.diag([-1, 1, 1, 1]), code=1)
+    nib.save(other, path)
+    (issue,) = validate(root).issues
+    assert issue.severity is Severity.WARNING
+    assert issue.where == "sub-01"
+    assert "mirrored" in issue.what
+
+
 def test_labels_on_another_grid_are_an_error_that_names_both(make_dataset):
     root = make_dataset(("sub-01",), grades={"sub-01": 3})
     path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.nii.gz"

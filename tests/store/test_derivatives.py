@@ -164,6 +164,21 @@ def test_a_preprocessed_series_survives_saving(dataset, place, series, has_noise
     assert place.file("preprocessed", scan, "desc-noise_dwimap.nii.gz").is_file() is has_noise
 
 
+def test_samples_that_are_left_out_survive_saving(dataset, place, series):
+    scan = dataset.scans[0]
+    mask = np.ones(series.shape, dtype=bool)
+    weights = np.ones(series.signal.shape, dtype=bool)
+    weights[:, :, 1, 2] = False
+    noise = np.full(series.shape, 2.5)
+    derivatives.write_preprocessed(
+        place, scan, series, mask=mask, noise_sd=noise, quality={"issues": []}, weights=weights
+    )
+    np.testing.assert_array_equal(derivatives.read_weights(place, scan), weights)
+    np.testing.assert_array_equal(derivatives.read_noise(place, scan), noise)
+    derivatives.write_preprocessed(place, scan, series, mask=mask, noise_sd=noise, quality={"issues": []})
+    assert derivatives.read_weights(place, scan) is None
+
+
 def test_quality_is_there_once_it_was_written(dataset, place):
     scan = dataset.scans[0]
     derivatives.write_roi_rows(place, scan, pd.DataFrame([row()]), [Issue(Severity.NOTE, "sub-01", "is odd.")])

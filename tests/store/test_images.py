@@ -1,15 +1,19 @@
 import gzip
+from itertools import permutations, product
 
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from dtimuscle.dwi import GradientTable
 from dtimuscle.errors import DatasetError, DtiMuscleError, GradientError, ImageError, LabelError
+from dtimuscle.imaging.tensor import fit_tensor
 from dtimuscle.muscles import Muscle, MuscleRegistry, Side
 from dtimuscle.store import files
 from dtimuscle.store.images import (
     label_files,
+    placement_issues,
     read_dwi,
     read_gradients,
     read_image,
@@ -218,6 +222,67 @@ def test_rounding_in_written_directions_is_taken_out(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("bvals", "bvecs"),
+    [
+        ("0 500 500  \n\n", "0 1 0  \n0 0 0.6 \n0 0 0.8\t\n  \n"),
+        ("0\r\n500\r\n500\r\n", "0 1 0\r\n0 0 0.6\r\n0 0 0.8\r\n"),
+        ("0.000e+00 5.0e+02 5.0E2", "0e0 1.0e+00 -0.0e-3\n0 0 6.0e-01\n0 0 8e-1\n"),
+        ("\ufeff0 500 500\n", "\ufeff0 1 0\n0 0 0.6\n0 0 0.8\n"),
+        ("0 500 500", "nan 1 0\nNaN 0 0.6\n-nan 0 0.8\n"),
+    ],
+    ids=["trailing blanks", "windows", "scientific", "byte-order mark", "nan at b = 0"],
+)
+def test_gradients_are_read_however_they_were_typed(tmp_path, bvals, bvecs):
+    gradients = gradients_from(tmp_path, bvals, bvecs)
+    assert gradients.bvals.tolist() == [0, 500, 500]
+    np.testing.assert_allclose(gradients.directions, [[0, 0, 0], [-1, 0, 0], [0, 0.6, 0.8]], atol=1e-12)
+
+
+@pytest.mark.parametrize("b", ["0.5", "15"])
+def test_a_small_b_value_counts_as_zero(tmp_path, b):
+    assert gradients_from(tmp_path, f"{b} 500 500").is_b0.tolist() == [True, False, False]
+
+
+def test_lengths_that_may_stand_for_the_weighting_are_refused_with_both_readings(tmp_path):
+    said = refusal(
+        GradientError, tmp_path / "x.bvec", gradients_from, tmp_path, "0 500 500", "0 0.7 0\n0 0 0.6\n0 0 0.8\n"
+    )
+    assert "multiply each b-value by its direction's squared length" in said
+    assert "scale the directions to length 1" in said
+
+
+STORAGE_ORDERS = [(axes, signs) for axes in permutations(range(3)) for signs in product((1, -1), repeat=3)]
+TILTS = [(0, 0, 0), (18, -11, 25), (-35, 20, 40)]
+
+
+@pytest.mark.parametrize("tilt", TILTS)
+def test_fibres_point_the_same_way_in_the_world_on_every_storage_order(tmp_path, tilt):
+    # The scanner's gradients and the fibre live in the world; the file is written by FSL's rule, spelled out here:
+    # parts along the voxel axes, the first with its sign changed where the axes are right-handed.
+    rng = np.random.default_rng(4)
+    gradients = rng.normal(size=(20, 3))
+    gradients /= np.linalg.norm(gradients, axis=1, keepdims=True)
+    fibre = np.array([0.36, -0.48, 0.8])
+    tensor = 1.2e-3 * np.eye(3) + 0.8e-3 * np.outer(fibre, fibre)
+    signal = 1000 * np.exp(-500 * np.r_[0, np.einsum("ni,ij,nj->n", gradients, tensor, gradients)])
+    (tmp_path / "x.bval").write_text("0 " + "500 " * 20)
+    turn = Rotation.from_euler("xyz", tilt, degrees=True).as_matrix()
+    for axes, signs in STORAGE_ORDERS:
+        columns = [turn[:, axis] * sign for axis, sign in zip(axes, signs, strict=True)]
+        affine = np.eye(4)
+        affine[:3, :3] = np.stack(columns, axis=1) * (2.0, 2.5, 5.0)
+        is_right_handed = np.dot(np.cross(columns[0], columns[1]), columns[2]) > 0
+        rows = [[float(column @ g) for g in gradients] for column in columns]
+        rows[0] = [-value for value in rows[0]] if is_right_handed else rows[0]
+        lines = [" ".join(["0", *(f"{value:.6e}" for value in row)]) for row in rows]
+        (tmp_path / "x.bvec").write_text(" \n".join(lines) + " \n")
+        nib.save(nib.Nifti1Image(np.tile(signal, (2, 2, 2, 1)).astype(np.float32), affine), tmp_path / "x.nii")
+        series = read_dwi(tmp_path / "x.nii", tmp_path / "x.bval", tmp_path / "x.bvec", b0_threshold=20.0)
+        maps = fit_tensor(series, np.ones((2, 2, 2), dtype=bool), estimator="ols")
+        assert np.abs(maps.direction @ fibre).min() == pytest.approx(1, abs=1e-7), (axes, signs)
+
+
+@pytest.mark.parametrize(
     ("changes", "named", "message"),
     [
         ({"bvals": None}, "x.bval", "there is no such file"),
@@ -261,6 +326,45 @@ def test_gradients_are_written_as_one_row_and_three_rows_without_negative_zeros(
     )
     assert (tmp_path / "x.bval").read_text() == "0 500 500.5\n"
     assert (tmp_path / "x.bvec").read_text() == "0 -1 0\n0 0 1\n0 0 0\n"
+
+
+# What a header says of the image's place
+
+
+def header_with(tmp_path, *, sform=None, qform=None):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), None)
+    image.set_sform(sform, code=0 if sform is None else 1)
+    image.set_qform(np.eye(4) if qform is None else qform, code=0 if qform is None else 1)
+    nib.save(image, tmp_path / "x.nii.gz")
+    return tmp_path / "x.nii.gz"
+
+
+def test_a_header_that_places_the_image_once_or_twice_alike_is_fine(tmp_path):
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_euler("x", 0.5, degrees=True).as_matrix() @ AFFINE[:3, :3]
+    for forms in ({"sform": AFFINE}, {"qform": AFFINE}, {"sform": AFFINE, "qform": turned}):
+        assert placement_issues(header_with(tmp_path, **forms)) == ()
+
+
+def test_a_header_without_a_place_is_a_warning(tmp_path):
+    (issue,) = placement_issues(header_with(tmp_path))
+    assert "does not say how the image lies" in issue.what
+
+
+def test_two_places_that_disagree_are_a_warning(tmp_path):
+    mirrored, turned = AFFINE.copy(), AFFINE.copy()
+    mirrored[:, 0] *= -1
+    turned[:3, :3] = Rotation.from_euler("y", 20, degrees=True).as_matrix() @ AFFINE[:3, :3]
+    (issue,) = placement_issues(header_with(tmp_path, sform=AFFINE, qform=mirrored))
+    assert "mirrored" in issue.what
+    (issue,) = placement_issues(header_with(tmp_path, sform=AFFINE, qform=turned))
+    assert "turned by 20°" in issue.what
+
+
+def test_the_header_of_a_missing_or_damaged_file_is_named(tmp_path):
+    refusal(DatasetError, tmp_path / "x.nii", placement_issues, tmp_path / "x.nii")
+    (tmp_path / "x.nii").write_bytes(b"no image")
+    refusal(DatasetError, tmp_path / "x.nii", placement_issues, tmp_path / "x.nii")
 
 
 # Series
