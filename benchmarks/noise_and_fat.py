@@ -27,6 +27,7 @@ from dtimuscle.muscles import MuscleLabels, Side
 from dtimuscle.running.studies import read_protocol, read_scenario
 from dtimuscle.simulation.anatomy import build_thighs
 from dtimuscle.simulation.cohort import draw_cohort, participant_rng
+from dtimuscle.simulation.effects import NO_EFFECTS
 from dtimuscle.simulation.signal import simulate_scan
 from dtimuscle.store.registry import read_registry
 
@@ -178,10 +179,8 @@ def thighs() -> list[str]:
         values = cohort.parameters[cohort.parameters["participant_id"] == "sub-001"]
         true = values.melt(["muscle", "side"], ["fa", "md"], "parameter", "true")
         protocol = read_protocol("thigh_3t")
-        still = simulate_scan(
-            build_thighs(protocol.height_mm, read_registry(), rng=rng), values, protocol,
-            snr=0, motion_mm=0, motion_deg=0, eddy_percent=0, ringing=False, rng=rng,
-        )  # fmt: skip
+        thighs_of_one = build_thighs(protocol.height_mm, read_registry(), rng=rng)
+        still = simulate_scan(thighs_of_one, values, protocol, NO_EFFECTS, rng=rng)
         clean, table = still.series.signal / S0, still.series.gradients
         inside = ndimage.binary_dilation(still.labels.values > 0, iterations=2)
         share = np.where(still.labels.values > 0, 0.1, 0.0)

@@ -68,6 +68,7 @@ def run(
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="BIDS dataset with your scans.")] = None,
     labels: Annotated[Path | None, typer.Option(help="BIDS derivative with the muscle labels.")] = None,
+    fat_fraction: Annotated[Path | None, typer.Option(help="BIDS derivative with fat-fraction maps.")] = None,
     roi_table: Annotated[Path | None, typer.Option(help="Your table of muscle values, instead of scans.")] = None,
     settings: Settings = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Participants at a time; 0: one for each core.")] = None,
@@ -85,7 +86,7 @@ def run(
 
         chosen = read_study(study or places.study_file())
         given = dict(parse_assignment(text, chosen) for text in settings or [])
-        paths = {"dataset": dataset, "labels": labels, "roi_table": roi_table}
+        paths = {"dataset": dataset, "labels": labels, "fat_fraction": fat_fraction, "roi_table": roi_table}
         given |= {name: str(path) for name, path in paths.items() if path is not None}
         if workers is not None:
             given["workers"] = workers
@@ -119,7 +120,7 @@ def validate(
         study = read_study(study_file())
         study = study.with_values(**dict(parse_assignment(text, study) for text in settings or []))
         found = read_dataset(dataset, labels)
-        report = validate_dataset(found, read_registry(), b0_threshold=study.preprocessing.b0_threshold)
+        report = validate_dataset(found, read_registry(), study)
     console.print(f"[bold]{found.name}[/bold]" + (" (simulated data, not patients)" if found.is_simulated else ""))
     console.print(f"{len(found.participants)} participants: {report.groups(study.analysis.poor_below_grade)}")
     table = Table("Scan", "Voxels", "Gradients", "Muscle labels", box=None, pad_edge=False, header_style="bold")
@@ -140,6 +141,7 @@ def fit(
     bvec: Annotated[Path | None, typer.Option(help="b-vectors; beside the image by default.")] = None,
     mask: Annotated[Path | None, typer.Option(help="Where to fit; found in the image by default.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Muscle labels; adds the ROI table.")] = None,
+    fat_fraction: Annotated[Path | None, typer.Option(help="Map of fat (0 to 1), on any grid.")] = None,
     estimator: Annotated[
         Literal["ols", "wls", "iwls", "nlls", "restore", "robust"], typer.Option(help="How the tensor is fitted.")
     ] = "iwls",
@@ -159,7 +161,7 @@ def fit(
 
         study = read_study(study_file())
         study = study.with_values(**dict(parse_assignment(text, study) for text in settings or []))
-        files = SeriesFiles.beside(image, bval=bval, bvec=bvec, mask=mask, labels=labels)
+        files = SeriesFiles.beside(image, bval=bval, bvec=bvec, mask=mask, labels=labels, fat_fraction=fat_fraction)
         folder = out or default_folder(files)
         written, issues = fit_series(files, folder, estimator=estimator, preprocess=preprocess, study=study)
     _show_issues(issues)

@@ -284,9 +284,7 @@ def find_shells(gradients: GradientTable) -> tuple[Shell, ...]:
     return tuple(shells)
 
 
-def select_shells(
-    gradients: GradientTable, *, highest_b: float | None = 1000.0, lowest_b: float = 0.0
-) -> ShellSelection:
+def select_shells(gradients: GradientTable, *, highest_b: float | None = 1000.0) -> ShellSelection:
     """Choose the shells that a tensor is fitted to.
 
     Above about 1,000 s/mm² the signal no longer decays as a tensor says (kurtosis), so higher shells are left out if
@@ -298,8 +296,6 @@ def select_shells(
         Of the whole series.
     highest_b : float or None, default=1000.0
         Shells up to this nominal b-value (+ 5 %) are used, s/mm²; None for all.
-    lowest_b : float, default=0.0
-        Weighted shells below this one are left out (perfusion), s/mm². What counts as b = 0 stays.
 
     Returns
     -------
@@ -313,26 +309,19 @@ def select_shells(
     """
     shells = find_shells(gradients)
     limit = np.inf if highest_b is None else highest_b * (1 + NOMINAL_TOLERANCE)
-    floor = lowest_b * (1 - NOMINAL_TOLERANCE)
-    used = [shell for shell in shells if shell.b == 0 or floor <= shell.b <= limit]
+    used = [shell for shell in shells if shell.b <= limit]
     above = [shell for shell in shells if shell.b > limit]
-    below = [shell for shell in shells if 0 < shell.b < floor]
     added, reason = [], ""
-    # First higher shells, then those with perfusion.
-    while not _carries_tensor(gradients, used) and (above or below):
-        added.append(above.pop(0) if above else below.pop())
+    while not _carries_tensor(gradients, used) and above:
+        added.append(above.pop(0))
         used.append(added[-1])
     if added:
-        reason = f"Without b = {_listed(tuple(sorted(added, key=_b)))} s/mm² there would be no tensor."
+        reason = f"Without b = {_listed(tuple(added))} s/mm² there would be no tensor."
     volumes = np.zeros(len(gradients), dtype=bool)
     for shell in used:
         volumes[shell.volumes] = True
     gradients.subset(volumes).require_tensor()
-    return ShellSelection(tuple(sorted(used, key=_b)), tuple(sorted(below + above, key=_b)), volumes, reason)
-
-
-def _b(shell: Shell) -> float:
-    return shell.b
+    return ShellSelection(tuple(used), tuple(above), volumes, reason)
 
 
 def _carries_tensor(gradients: GradientTable, shells: list[Shell]) -> bool:

@@ -45,6 +45,8 @@ class DataSettings(Section):
     """BIDS dataset with the scans; empty: the simulated cohort."""
     labels: str = ""
     """BIDS derivative with the muscle labels; empty: derivatives/labels within the dataset."""
+    fat_fraction: str = ""
+    """BIDS derivative with fat-fraction maps; empty: derivatives/fat within the dataset, if it is there."""
     roi_table: str = ""
     """Table of muscle values (CSV, TSV, Excel, SPSS) that replaces the images; empty: none."""
 
@@ -60,16 +62,42 @@ class SimulationSettings(Section):
     """Patients with poor muscle function (Lovett grade 0-3)."""
     n_good: Annotated[int, Field(ge=0)] = 69
     """Patients with good muscle function (Lovett grade 4-5)."""
+    n_sessions: Annotated[int, Field(ge=1)] = 1
+    """Times that each patient is scanned; from two on the data have sessions, for test and retest."""
+    reposition_mm: NotNegative = 5.0
+    """Spread (SD) of where the thighs lie in a further session, mm."""
+    reposition_deg: NotNegative = 2.0
+    """Spread (SD) of how the thighs are turned in a further session, degrees."""
     snr: NotNegative = 30.0
-    """Signal-to-noise ratio of muscle at b = 0; 0 switches noise off."""
+    """Signal-to-noise ratio of muscle at b = 0 in a receiver channel; 0 switches noise off."""
+    n_receivers: Annotated[int, Field(ge=1, le=128)] = 1
+    """Receiver coils, joined by root sum of squares; noise is Rician with one, non-central χ with more."""
     motion_mm: NotNegative = 1.0
     """Spread (SD) of each volume's translation, mm."""
     motion_deg: NotNegative = 0.5
     """Spread (SD) of each volume's rotation, degrees."""
     eddy_percent: NotNegative = 1.0
     """Largest eddy-current scaling and shear of a volume, percent of the field of view."""
+    eddy_shift_mm: NotNegative = 0.5
+    """Largest eddy-current shift of a whole volume along phase encoding, mm."""
+    dropout_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Slices of weighted volumes that lose 40 to 100 % of their signal, percent."""
     ringing: bool = True
     """Sample k-space as a scanner does, so that edges ring."""
+    partial_volume: bool = True
+    """Average the tissue that a voxel covers instead of taking its centre."""
+    fat_shift_ppm: float = 0.0
+    """Chemical shift that displaces what is left of fat along phase encoding, ppm; 3.5 at every field, 0 keeps fat."""
+    perfusion_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Share of muscle's signal at b = 0 that flows in capillaries (IVIM), percent."""
+    pseudo_diffusion_mm2_s: NotNegative = 0.02
+    """How fast the perfused share loses its signal, mm²/s."""
+    atrophy_percent: Annotated[float, Field(ge=0, lt=100)] = 0.0
+    """Cross-section that muscles lose with each Lovett grade below 5, percent."""
+    fat_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Fat in the muscles of grade 5, percent."""
+    infiltration_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Fat that muscles gain with each Lovett grade below 5, percentage points."""
     seed: int = 2024
     """Where every random draw of the simulation comes from."""
 
@@ -102,6 +130,18 @@ class TensorSettings(Section):
     """Ordinary, weighted, iteratively weighted or non-linear least squares, RESTORE, or robust IWLS."""
     highest_b: Positive = 1000.0
     """Shells above this b-value are left out if the others can carry a tensor, s/mm²."""
+    directions_of: Literal["thigh", "limb", "unknown"] = "thigh"
+    """Body part whose fibres tell whether axes of the b-vectors are flipped; unknown: nothing is checked."""
+    fat_model: Literal["none", "map", "diffusion"] = "none"
+    """Fat beside the tensor: none, subtracted by its map, or found in each muscle's mean signal by its diffusion."""
+    fat_signal: NotNegative = 0.13
+    """Signal at b = 0 that suppression leaves of fat, over that of as much muscle water (assumed). For `map`."""
+    fat_diffusivity: NotNegative = 1.9e-5
+    """Diffusivity of fat, mm²/s (Steidle 2011)."""
+    separate_blood: bool = False
+    """Leave out the volumes in which blood counts (IVIM); needs two shells above `tissue_b`."""
+    tissue_b: Positive = 200.0
+    """From this b-value on blood is gone, s/mm². Only `separate_blood` reads it."""
 
 
 class RoiSettings(Section):
@@ -111,6 +151,8 @@ class RoiSettings(Section):
     """Depth of the rim that is left out, mm."""
     min_voxels: Annotated[int, Field(ge=1)] = 20
     """A muscle with fewer voxels keeps its row without values."""
+    max_fat_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Voxels with a larger share of fat are left out, where there is a fat-fraction map."""
 
 
 class AnalysisSettings(Section):

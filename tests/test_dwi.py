@@ -373,7 +373,6 @@ def test_the_next_higher_shell_is_taken_in_when_too_few_directions_remain():
 def test_limits_on_b_are_settings():
     gradients = shelled([0, *[50] * 8, *[500] * 8, *[2000] * 8])
     assert [shell.nominal for shell in select_shells(gradients, highest_b=None).used] == ["0", "50", "500", "2000"]
-    assert [shell.nominal for shell in select_shells(gradients, lowest_b=200).used] == ["0", "500"]
 
 
 def test_a_series_without_a_tensor_in_any_shell_is_refused():

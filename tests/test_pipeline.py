@@ -24,7 +24,7 @@ SIMULATED = "Simulated data, not patients"
 TABLES = {
     "01_preprocessing": ("gradients", "quality"),
     "02_tensor_fitting": ("estimators", "fit_quality"),
-    "03_roi_statistics": ("muscles", "bias"),
+    "03_roi_statistics": ("muscles", "muscle_quality", "bias"),
     "04_modelling": (
         "missing_values", "complete_cases", "characteristics", "group_comparison", "group_effects", "group_tests",
         "correlation", "adjusted_correlation", "univariate", "multivariable", "prespecified", "model_fit", "penalised",
@@ -37,7 +37,7 @@ TABLES = {
     ),
 }  # fmt: skip
 FIGURES = {
-    "01_preprocessing": ("denoising", "unringing", "motion", "displacement"),
+    "01_preprocessing": ("slices", "denoising", "unringing", "motion", "displacement"),
     "02_tensor_fitting": ("tensor_maps",),
     "03_roi_statistics": ("eroded_labels", "bias_by_muscle"),
     "04_modelling": (

@@ -28,16 +28,24 @@ Ints = NDArray[np.integer]
 Verdict = Literal["as given", "flipped", "undecidable"]
 Frame = Literal["image", "scanner"]
 
-# What muscle is like, so that fat, vessels and brain are left out: FA without unit, MD in mm²/s.
+# What muscle is mostly like, so that a brain is not taken for it: FA without unit, MD in mm²/s.
 MUSCLE_FA = (0.1, 0.6)
 MUSCLE_MD = (1.0e-3, 2.2e-3)
-# Of the tissue that diffuses at all (suppressed fat hardly does), at least this part must be muscle.
+# Of the tissue that diffuses at all (suppressed fat hardly does), at least this part must be like it.
 TISSUE_MD = 0.4e-3
 MUSCLE_SHARE = 0.4
 
-# Fibres are looked at in at most so many voxels, evenly picked; at least so many are needed.
-MAX_VOXELS = 6_000
+# Where there is muscle at all, this is muscle too: single muscles of patients are slow (Wang et al. print a mean of
+# 1.02e-3 ± 0.34e-3 mm²/s), and noise widens both ranges. Free water, blood and noise lie beyond.
+FIBRE_FA = (0.05, 0.7)
+FIBRE_MD = (TISSUE_MD, 2.6e-3)
 MIN_VOXELS = 300
+
+# Noise turns the fibre of one voxel by 20° and more; the common axis of a cube of this edge is looked at instead.
+CELL_MM = 10.0
+
+# Fibres are followed from at most so many voxels, evenly picked.
+MAX_VOXELS = 6_000
 
 # How far along a fibre one walks, in largest edges of a voxel; back and forth are the same, seen from either end.
 STEPS = (1.0, -2.0)
@@ -49,6 +57,10 @@ MIN_BLOCKS = 30
 # Another orientation is likely when its score leads by this many standard errors and by this much.
 LEAD_SE = 2.5
 LEAD = 0.005
+
+# Orientations between which the expected course differs by less (mean difference of squared cosines) differ by the
+# laying along the body alone.
+SAME_COURSE = 1e-6
 
 # Whatever is expected of fibres, an orientation is not believed in which they run on by so much less than as given.
 # Orientations that differ only within slices come within half of this in simulated thighs.
@@ -266,14 +278,18 @@ def _unseen(what: str) -> OrientationCheck:
 
 
 def _muscle(maps: TensorMaps, labels: MuscleLabels | None) -> tuple[Bools, float]:
-    """Voxels that diffuse like muscle, and what part of the tissue they are."""
+    """Voxels whose fibres are looked at, and what part of the tissue diffuses like most muscle does."""
     where = maps.mask & np.isfinite(maps.md)
     if labels is not None:
         where &= np.isin(labels.values, list(labels.meaning))
     fa, md = np.where(where, maps.fa, 0), np.where(where, maps.md, 0)
-    is_muscle = (fa > MUSCLE_FA[0]) & (fa < MUSCLE_FA[1]) & (md > MUSCLE_MD[0]) & (md < MUSCLE_MD[1])
-    n_muscle, n_tissue = int(np.count_nonzero(is_muscle)), int(np.count_nonzero(md > TISSUE_MD))
-    return is_muscle, n_muscle / max(n_tissue, 1)
+    typical = _is_within(fa, MUSCLE_FA) & _is_within(md, MUSCLE_MD)
+    share = np.count_nonzero(typical) / max(np.count_nonzero(md > TISSUE_MD), 1)
+    return _is_within(fa, FIBRE_FA) & _is_within(md, FIBRE_MD), share
+
+
+def _is_within(values: Floats, limits: tuple[float, float]) -> Bools:
+    return (values > limits[0]) & (values < limits[1])
 
 
 def _orientations(affine: Floats) -> Iterator[tuple[tuple[int, int, int], tuple[bool, bool, bool], Frame, Floats]]:
@@ -308,55 +324,84 @@ def _angle(one: Floats, other: Floats) -> float:
 
 @dataclass(frozen=True)
 class _Fibres:
-    """Fibres in some voxels of muscle, and what they are held against.
+    """Fibres in cells of muscle, and what they are held against.
 
     Parameters
     ----------
+    axes : ndarray of shape (c, 3)
+        Common axis of the fibres of each cell, in world coordinates.
+    n_voxels : ndarray of shape (c,)
+        Voxels in each cell.
+    expected : ndarray of shape (c, 3, 3)
+        Mean dyad of the courses that a cell may have.
+    twin : ndarray of shape (c, 3, 3)
+        Mean dyad at the same place of the other thigh; NaN where there is none.
+    limb : ndarray of int, shape (c,)
+        Which of the limbs each cell belongs to, from 0.
+    block : ndarray of int, shape (c,)
+        The cube in which each cell lies.
     directions : ndarray of shape (m, 3)
-        In world coordinates.
-    index : ndarray of shape (m, 3)
-        Their voxels.
+        In single voxels from which fibres are followed, in world coordinates.
+    index, cell : ndarray of int of shape (m, 3) and (m,)
+        Which voxels these are, and in which cell each lies.
     dyads : ndarray of shape (nx, ny, nz, 6)
         Products xx, yy, zz, xy, xz, yz of the direction in all muscle, zero elsewhere.
     affine : ndarray of shape (4, 4)
         From voxel indices to world coordinates (RAS, mm).
-    expected : ndarray of shape (m, 3, 3)
-        Mean dyad of the courses that a voxel may have.
-    twin : ndarray of shape (m, 3, 3)
-        Mean dyad at the same place of the other thigh; NaN where there is none.
-    limb : ndarray of int, shape (m,)
-        Which of the limbs each voxel belongs to, from 0.
-    block : ndarray of int, shape (m,)
-        The cube in which each voxel lies.
     """
 
-    directions: Floats
-    index: Ints
-    dyads: Floats
-    affine: Floats
+    axes: Floats
+    n_voxels: Floats
     expected: Floats
     twin: Floats
     limb: Ints
     block: Ints
+    directions: Floats
+    index: Ints
+    cell: Ints
+    dyads: Floats
+    affine: Floats
 
     @classmethod
     def of(cls, maps: TensorMaps, is_muscle: Bools, labels: MuscleLabels | None, *, is_thigh: bool) -> "_Fibres":
-        """Pick voxels, and find out what is expected there."""
+        """Divide muscle into cells, and find out what is expected there."""
         direction = np.where(is_muscle[..., None], maps.direction, 0.0)
         dyads = np.stack([direction[..., i] * direction[..., j] for i, j in _PAIRS], axis=-1)
         index = np.argwhere(is_muscle)
         points = index @ maps.affine[:3, :3].T + maps.affine[:3, 3]
-        everywhere = direction[is_muscle]
-        sides = _sides(points, index, labels)
-        expected = np.broadcast_to(np.outer(UPWARDS, UPWARDS), (len(index), 3, 3))
-        if is_thigh and sides is not None:
-            expected = _expected(points, index, sides, labels)
-        twin = np.full((len(index), 3, 3), np.nan) if sides is None else _twins(points, everywhere, sides)
-        picked = np.linspace(0, len(index) - 1, min(len(index), MAX_VOXELS)).astype(int)
-        cubes = np.floor(points[picked] / BLOCK_MM).astype(int)
-        block = np.unique(cubes, axis=0, return_inverse=True)[1].ravel()
-        limb = np.zeros(len(picked), dtype=int) if sides is None else (sides[picked] > 0).astype(int)
-        return cls(everywhere[picked], index[picked], dyads, maps.affine, expected[picked], twin[picked], limb, block)
+        values = np.zeros(len(index), dtype=int) if labels is None else labels.values[is_muscle]
+        sides = _sides(points, values, labels)
+        own = points if sides is None else _own_frame(points, sides)
+        # A cell lies within one thigh, and within one muscle where muscles are known.
+        limbs = np.zeros(len(index)) if sides is None else sides
+        keys = np.column_stack([np.floor(own / CELL_MM), limbs, values]).astype(int)
+        cell = _numbered(keys)
+        n_voxels = np.bincount(cell).astype(float)
+        first = np.zeros(len(n_voxels), dtype=int)
+        first[cell] = np.arange(len(cell))
+        means = _means(dyads[is_muscle], cell)[:, _FULL].reshape(-1, 3, 3)
+        places, side, code = _means(own, cell), None if sides is None else sides[first], values[first]
+        expected = np.broadcast_to(np.outer(UPWARDS, UPWARDS), means.shape)
+        twin = np.full(means.shape, np.nan)
+        if side is not None:
+            twin = _twins(places, means, n_voxels, side)
+            if is_thigh:
+                expected = _expected(places, n_voxels, side, code, labels)
+        # Evenly over the cells rather than over the grid, so that every cell has its share.
+        picked = np.argsort(cell, kind="stable")[np.linspace(0, len(cell) - 1, min(len(cell), MAX_VOXELS)).astype(int)]
+        return cls(
+            np.linalg.eigh(means)[1][:, :, 2],
+            n_voxels,
+            expected,
+            twin,
+            (limbs[first] > 0).astype(int),
+            _numbered(np.floor(_means(points, cell) / BLOCK_MM).astype(int)),
+            direction[is_muscle][picked],
+            index[picked],
+            cell[picked],
+            dyads,
+            maps.affine,
+        )
 
     @property
     def n_blocks(self) -> int:
@@ -364,23 +409,31 @@ class _Fibres:
         return int(self.block.max()) + 1
 
     def compared(self, turn: Floats) -> Floats:
-        """Squared cosines of each fibre with its continuation, course and twin after a turn; shape (3, m)."""
-        turned = self.directions @ turn.T
+        """Squared cosines of each cell's fibres with their continuation, course and twin after a turn; shape (3, c)."""
+        turned = self.axes @ turn.T
         # Turning the twin and looking at it in the mirror is the same as doing both to this fibre, the other way round.
         seen = turned @ MIRROR @ turn
-        return np.stack([self._continuation(turned), self._course(turned), _along(seen, self.twin)])
+        return np.stack([self._continuation(turn), self._course(turned), _along(seen, self.twin)])
+
+    def predicted(self, one: Floats, other: Floats) -> Floats:
+        """By how much the expected course fits better after one turn than after another if one of both is right."""
+        turn = other @ one.T
+        turned = turn @ self.expected @ turn.T
+        return np.sum((self.expected - turned) * self.expected, axis=(1, 2))
 
     def _course(self, turned: Floats) -> Floats:
         """Hold turned fibres against what is expected, after each limb has been laid along the body."""
         along = np.empty(len(turned))
         for limb in np.unique(self.limb):
             here = self.limb == limb
-            laid = turned[here] @ _bend(_mean_axis(_dyads(turned[here])), _mean_axis(self.expected[here])).T
+            start = _mean_axis(_dyads(turned[here]), self.n_voxels[here])
+            laid = turned[here] @ _bend(start, _mean_axis(self.expected[here], self.n_voxels[here])).T
             along[here] = _along(laid, self.expected[here])
         return along
 
-    def _continuation(self, turned: Floats) -> Floats:
-        """Walk along each turned fibre; where that leads out of the image, nothing is known."""
+    def _continuation(self, turn: Floats) -> Floats:
+        """Walk along the turned fibres; where that leads out of the image, nothing is known."""
+        turned = self.directions @ turn.T
         to_index = np.linalg.inv(self.affine[:3, :3])
         weights = np.stack(
             [self.directions[:, i] * self.directions[:, j] * (1 if i == j else 2) for i, j in _PAIRS], axis=-1
@@ -393,19 +446,36 @@ class _Fibres:
             found = _interpolate(self.dyads, there[is_inside])
             total[is_inside] += np.sum(found * weights[is_inside], axis=1)
             known += is_inside
-        return np.divide(total, known, out=np.full(len(turned), np.nan), where=known > 0)
+        n_cells = len(self.axes)
+        sums, counts = np.bincount(self.cell, total, n_cells), np.bincount(self.cell, known, n_cells)
+        return np.divide(sums, counts, out=np.full(n_cells, np.nan), where=counts > 0)
 
 
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+# Where each element of the whole 3 × 3 matrix stands among the pairs.
+_FULL = [0, 3, 4, 3, 1, 5, 4, 5, 2]
+
+
+def _numbered(keys: Ints) -> Ints:
+    """Number of each row among the different rows, from 0."""
+    low = keys.min(axis=0)
+    flat = np.ravel_multi_index(tuple((keys - low).T), tuple(np.ptp(keys, axis=0) + 1))
+    return np.unique(flat, return_inverse=True)[1].ravel()
+
+
+def _means(values: Floats, group: Ints) -> Floats:
+    """Mean of the rows of each group."""
+    sums = np.stack([np.bincount(group, weights=column) for column in values.T], axis=1)
+    return sums / np.bincount(group)[:, None]
 
 
 def _dyads(directions: Floats) -> Floats:
     return directions[:, :, None] * directions[:, None, :]
 
 
-def _mean_axis(dyads: Floats) -> Floats:
+def _mean_axis(dyads: Floats, weights: Floats) -> Floats:
     """Axis that a set of fibres has in common, pointing upwards."""
-    axis = np.linalg.eigh(dyads.mean(axis=0))[1][:, 2]
+    axis = np.linalg.eigh(np.tensordot(weights, dyads, axes=1))[1][:, 2]
     return axis if axis @ UPWARDS >= 0 else -axis
 
 
@@ -437,13 +507,12 @@ def _interpolate(values: Floats, there: Floats) -> Floats:
     return total
 
 
-def _sides(points: Floats, index: Ints, labels: MuscleLabels | None) -> NDArray[np.floating] | None:
+def _sides(points: Floats, values: Ints, labels: MuscleLabels | None) -> NDArray[np.floating] | None:
     """Sign of each voxel's side (right +1, left −1); None when they cannot be told."""
     if labels is not None:
         sign = {Side.RIGHT: 1.0, Side.LEFT: -1.0}
         codes = {code: sign[side] for code, (_, side) in labels.meaning.items() if side in sign}
-        values = labels.values[tuple(index.T)]
-        sides = np.zeros(len(index))
+        sides = np.zeros(len(values))
         for code in np.unique(values):
             sides[values == code] = codes.get(int(code), 0.0)
         return sides if np.all(sides != 0) else None
@@ -469,23 +538,22 @@ def _own_frame(points: Floats, sides: Floats) -> Floats:
     return own
 
 
-def _expected(points: Floats, index: Ints, sides: Floats, labels: MuscleLabels | None) -> Floats:
-    """Mean dyad of the courses that each voxel may have, by its label or by its place in the thigh."""
-    dyads = np.empty((len(points), 3, 3))
+def _expected(places: Floats, n_voxels: Floats, sides: Floats, codes: Ints, labels: MuscleLabels | None) -> Floats:
+    """Mean dyad of the courses that each cell may have, by its label or by its place in the thigh."""
+    dyads = np.empty((len(places), 3, 3))
     if labels is not None:
-        values = labels.values[tuple(index.T)]
-        for code in np.unique(values):
-            name = labels.meaning[int(code)][0]
-            here = values == code
-            dyads[here] = _course_dyad(COURSES.get(name, Course(0.0, 0.0)), float(sides[here][0]))
+        for code in np.unique(codes):
+            name, side = labels.meaning[int(code)]
+            dyads[codes == code] = _course_dyad(
+                COURSES.get(name, Course(0.0, 0.0)), 1.0 if side is Side.RIGHT else -1.0
+            )
         return dyads
-    own = _own_frame(points, sides)
     for side in (1.0, -1.0):
         here = sides == side
         # A disc's mean squared distance from its centre is half its squared radius.
-        radius = np.sqrt(2 * np.mean(np.sum(own[here, :2] ** 2, axis=1)))
+        radius = np.sqrt(2 * np.average(np.sum(places[here, :2] ** 2, axis=1), weights=n_voxels[here]))
         placed = [(course, course.place) for course in COURSES.values() if course.place is not None]
-        apart = own[here, None, :2] / radius - np.array([place for _, place in placed])
+        apart = places[here, None, :2] / radius - np.array([place for _, place in placed])
         squares = np.sum(apart**2, axis=2)
         shares = np.exp(-(squares - squares.min(axis=1, keepdims=True)) / (2 * PLACE_SD**2))
         shares /= shares.sum(axis=1, keepdims=True)
@@ -498,18 +566,16 @@ def _course_dyad(course: Course, side: float) -> Floats:
     return np.outer(fibre, fibre) / (fibre @ fibre)
 
 
-def _twins(points: Floats, directions: Floats, sides: Floats) -> Floats:
-    """Mean dyad in the cube of the other thigh that mirrors each voxel's own."""
-    cubes = np.floor(_own_frame(points, sides) / TWIN_MM).astype(int)
-    cubes -= cubes.min(axis=0)
-    n = int(np.prod(cubes.max(axis=0) + 1))
-    cube = np.ravel_multi_index(tuple(cubes.T), tuple(cubes.max(axis=0) + 1))
-    dyads = _dyads(directions).reshape(-1, 9)
-    twins = np.full((len(points), 9), np.nan)
+def _twins(places: Floats, dyads: Floats, n_voxels: Floats, sides: Floats) -> Floats:
+    """Mean dyad in the cube of the other thigh that mirrors each cell's own."""
+    cube = _numbered(np.floor(places / TWIN_MM).astype(int))
+    n = int(cube.max()) + 1
+    flat = dyads.reshape(-1, 9) * n_voxels[:, None]
+    twins = np.full((len(places), 9), np.nan)
     for side in (1.0, -1.0):
         there, here = sides == -side, sides == side
-        counts = np.bincount(cube[there], minlength=n)
-        sums = np.stack([np.bincount(cube[there], weights=column[there], minlength=n) for column in dyads.T], axis=1)
+        counts = np.bincount(cube[there], weights=n_voxels[there], minlength=n)
+        sums = np.stack([np.bincount(cube[there], weights=column[there], minlength=n) for column in flat.T], axis=1)
         means = np.divide(sums, counts[:, None], out=np.full(sums.shape, np.nan), where=counts[:, None] > 0)
         twins[here] = means[cube[here]]
     return twins.reshape(-1, 3, 3)
@@ -521,16 +587,12 @@ def _judge(
     compared = np.array([fibres.compared(turn) for *_, turn in orientations])
     # What is not known under one orientation must not count for another.
     compared = np.where(np.all(np.isfinite(compared), axis=0), compared, np.nan)
-    has_part = np.isfinite(compared[0]).any(axis=1)
-    scores = np.nansum(compared, axis=1)
     candidates = []
-    for (rows, negated, frame, turn), parts, score in zip(orientations, compared, scores, strict=True):
-        along, course, twin = (
-            float(np.nanmean(part)) if known else np.nan for part, known in zip(parts, has_part, strict=True)
-        )
-        lead, lead_se = _mean_over_blocks(score - scores[0], fibres.block)
-        mean = float(score.mean())
-        candidates.append(Candidate(rows, negated, frame, turn, along, course, twin, mean, lead, lead_se))
+    for (rows, negated, frame, turn), parts in zip(orientations, compared, strict=True):
+        means = _means_of_parts(parts, fibres.n_voxels)
+        lead = _lead(fibres, parts, compared[0], fibres.predicted(turn, orientations[0][-1]))
+        score = float(np.average(np.nansum(parts, axis=0), weights=fibres.n_voxels))
+        candidates.append(Candidate(rows, negated, frame, turn, *means, score, lead.mean, lead.se))
     given = candidates[0]
     ranked = sorted(range(len(candidates)), key=lambda number: -candidates[number].score)
     first = ranked[0]
@@ -540,50 +602,102 @@ def _judge(
         for number in ranked
         if candidates[number].frame == "image" and _is_similar(candidates[number], candidates[first])
     )
-    if not _is_clear(compared[first, 0] - compared[plain, 0], fibres.block, least=BROKEN):
+    if not _runs_on_less(fibres, compared[plain], compared[first]):
         first = plain
+    best = candidates[first]
     rivals = [
         number
         for number in ranked
-        if not _is_similar(candidates[number], candidates[first])
-        and not _is_clear(scores[first] - scores[number], fibres.block)
+        if not _is_similar(candidates[number], best)
+        and not _lead(
+            fibres, compared[first], compared[number], fibres.predicted(best.turn, candidates[number].turn)
+        ).is_clear(LEAD)
     ]
-    best, likely = candidates[first], tuple(candidates[number] for number in (first, *rivals))
+    likely = tuple(candidates[number] for number in (first, *rivals))
     # A fibre that runs on less well than before speaks against any expectation of where it should go.
-    is_contradicted = _is_clear(compared[0, 0] - compared[first, 0], fibres.block, least=BROKEN)
-    long_axis = float(np.mean((fibres.directions @ best.turn.T @ UPWARDS) ** 2))
+    is_contradicted = _runs_on_less(fibres, compared[first], compared[0])
+    long_axis = float(np.average((fibres.axes @ best.turn.T @ UPWARDS) ** 2, weights=fibres.n_voxels))
     verdict: Verdict = "undecidable"
     if best.is_given and not rivals:
         verdict = "as given"
     elif given not in likely and not is_contradicted and long_axis >= LONG_AXIS:
         verdict = "flipped"
-    issues = _issues(verdict, likely, given)
-    has_twin = bool(has_part[2])
     return OrientationCheck(
-        verdict, likely, tuple(candidates[number] for number in ranked), len(fibres.directions), has_twin, issues
+        verdict,
+        likely,
+        tuple(candidates[number] for number in ranked),
+        int(fibres.n_voxels.sum()),
+        bool(np.isfinite(given.symmetry)),
+        _issues(verdict, likely, given),
     )
+
+
+def _means_of_parts(parts: Floats, weights: Floats) -> tuple[float, float, float]:
+    """Mean continuity, course and symmetry over what is known; NaN where nothing is."""
+    means = [
+        float(np.average(part[known], weights=weights[known])) if known.any() else np.nan
+        for part, known in zip(parts, np.isfinite(parts), strict=True)
+    ]
+    return means[0], means[1], means[2]
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """By how much one orientation fits better than another.
+
+    Parameters
+    ----------
+    mean, se : float
+        Mean over voxels and its standard error from independent blocks.
+    """
+
+    mean: float
+    se: float
+
+    def is_clear(self, least: float) -> bool:
+        """Whether it is large and sure enough."""
+        return self.mean >= least and self.mean >= LEAD_SE * self.se
 
 
 def _is_similar(one: Candidate, other: Candidate) -> bool:
     return _angle(one.turn, other.turn) < SIMILAR_DEG
 
 
-def _mean_over_blocks(values: Floats, block: Ints) -> tuple[float, float]:
-    """Mean of the known values and its standard error, as of a ratio of sums over independent blocks."""
-    is_known = np.isfinite(values)
-    if not is_known.any():
-        return 0.0, np.inf
-    counts = np.bincount(block[is_known])
-    sums = np.bincount(block[is_known], weights=values[is_known])
-    n = np.count_nonzero(counts)
-    mean = sums.sum() / counts.sum()
-    variance = np.sum((sums - counts * mean) ** 2) * n / max(n - 1, 1)
-    return float(mean), float(np.sqrt(variance) / counts.sum()) if n > 1 else np.inf
+def _lead(fibres: _Fibres, one: Floats, other: Floats, predicted: Floats) -> _Lead:
+    """Hold two orientations against each other in all three parts.
+
+    Muscles that run straight tell nothing about a sign and oblique ones much, so the course's lead differs from cell
+    to cell by anatomy. This is no error: only what departs from a common multiple of the prediction is.
+    """
+    weights = fibres.n_voxels
+    course = one[1] - other[1]
+    other_parts = np.nansum((one - other)[[0, 2]], axis=0)
+    mean_prediction = np.average(predicted, weights=weights)
+    fitted = np.full(len(weights), np.average(course, weights=weights))
+    if mean_prediction > SAME_COURSE:
+        fitted = fitted * predicted / mean_prediction
+    mean_of_others = np.average(other_parts, weights=weights)
+    residual = weights * (course - fitted + other_parts - mean_of_others)
+    se = _se_of_sum(residual, fibres.block) / weights.sum()
+    return _Lead(float(np.average(course, weights=weights) + mean_of_others), se)
 
 
-def _is_clear(lead: Floats, block: Ints, *, least: float = LEAD) -> bool:
-    mean, se = _mean_over_blocks(lead, block)
-    return mean >= least and mean >= LEAD_SE * se
+def _se_of_sum(residual: Floats, block: Ints) -> float:
+    """Standard error of a sum from the residuals of independent blocks."""
+    n = int(block.max()) + 1
+    sums = np.bincount(block, weights=residual)
+    return float(np.sqrt(np.sum(sums**2) * n / (n - 1))) if n > 1 else np.inf
+
+
+def _runs_on_less(fibres: _Fibres, one: Floats, other: Floats) -> bool:
+    """Whether fibres clearly break off under one orientation that run on under the other."""
+    lead, known = other[0] - one[0], np.isfinite(other[0])
+    if not known.any():
+        return False
+    mean = float(np.average(lead[known], weights=fibres.n_voxels[known]))
+    residual = np.where(known, fibres.n_voxels * (lead - mean), 0.0)
+    se = _se_of_sum(residual, fibres.block) / fibres.n_voxels[known].sum()
+    return _Lead(mean, se).is_clear(BROKEN)
 
 
 def _issues(verdict: Verdict, likely: tuple[Candidate, ...], given: Candidate) -> tuple[Issue, ...]:

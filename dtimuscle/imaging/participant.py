@@ -1,6 +1,7 @@
 """What happens to one participant, in order: preprocess the series, fit the tensor, measure the muscles."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -8,10 +9,13 @@ from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, 
 from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging.denoise import Engine
 from dtimuscle.imaging.denoise import denoise as remove_noise
+from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, FatFraction, subtract_fat
+from dtimuscle.imaging.gradients import check_orientation
 from dtimuscle.imaging.mask import foreground_mask
 from dtimuscle.imaging.motion import correct_motion as align_volumes
 from dtimuscle.imaging.noise import correct_rician, gaussian_noise_sd
 from dtimuscle.imaging.outliers import SliceOutliers, find_lost_slices, weights_after_motion
+from dtimuscle.imaging.perfusion import TISSUE_B, Perfusion, separate_perfusion
 from dtimuscle.imaging.quality import FitQuality, SeriesQuality, fit_quality, series_quality
 from dtimuscle.imaging.roi import RoiMeasurement, measure_muscles
 from dtimuscle.imaging.tensor import count_voxels, fit_tensor
@@ -19,6 +23,9 @@ from dtimuscle.imaging.unring import find_sampling
 from dtimuscle.imaging.unring import unring as remove_ringing
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels
+
+FatModel = Literal["none", "map", "diffusion"]
+DirectionsOf = Literal["thigh", "limb", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,34 @@ class Preprocessed:
     def issues(self) -> tuple[Issue, ...]:
         """What makes the series doubtful."""
         return self.quality.issues
+
+
+@dataclass(frozen=True)
+class TensorSignal:
+    """What the tensor is fitted to: the chosen volumes of a series, and of their signal what is muscle's water.
+
+    Parameters
+    ----------
+    series : DwiSeries
+        The signal.
+    weights : ndarray of bool, shape (nx, ny, nz, n), or None
+        Samples that count; None when all do.
+    selection : ShellSelection
+        Which shells are used and left out.
+    perfusion : Perfusion or None
+        What was found of blood; None when it was not looked for.
+    fat_diffusivity : float or None
+        With a value (mm²/s), the fat of each muscle is still to be found from its mean signal.
+    issues : tuple of Issue
+        What could not be separated.
+    """
+
+    series: DwiSeries
+    weights: Bools | None
+    selection: ShellSelection
+    perfusion: Perfusion | None = None
+    fat_diffusivity: float | None = None
+    issues: tuple[Issue, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,12 +166,15 @@ def preprocess(
         raise SettingsError("rician needs the noise that denoise finds. Set denoise to true, or rician to false.")
     series.gradients.require_tensor()
     first_mask = foreground_mask(series) if mask is None else mask
-    noise_sd = displacement_mm = rotation_deg = None
+    noise_sd = motion = None
     issues = find_sampling(series).issues
-    outliers = None
+    outliers = n_lost_slices = None
     if find_outliers:
         outliers, more = _lost_slices(series, first_mask)
         issues += more
+        n_lost_slices = None if outliers is None else outliers.n_outliers
+        # Where all slices are whole, all samples count.
+        outliers = outliers if n_lost_slices else None
     weights = None if outliers is None else np.broadcast_to(outliers.weights, series.signal.shape)
     if denoise:
         denoised = remove_noise(series, first_mask, engine=engine)
@@ -153,52 +191,129 @@ def preprocess(
         if outliers is not None:
             weights = weights_after_motion(outliers, series, aligned.transforms)
         # All zeros mean that nothing could be measured, which is not the same as nobody having moved.
-        if aligned.displacement_mm.any():
-            displacement_mm, rotation_deg = aligned.displacement_mm, aligned.rotation_deg
+        motion = aligned if aligned.displacement_mm.any() else None
     final_mask = foreground_mask(series) if mask is None else mask
     quality = series_quality(
         series,
         final_mask,
         noise_sd=noise_sd,
-        displacement_mm=displacement_mm,
-        rotation_deg=rotation_deg,
+        motion=motion,
+        n_lost_slices=n_lost_slices,
         issues=issues,
     )
     return Preprocessed(series, final_mask, noise_sd, quality, weights)
 
 
 def _lost_slices(series: DwiSeries, mask: Bools) -> tuple[SliceOutliers | None, tuple[Issue, ...]]:
-    """Find lost slices; None when nothing is lost or nothing can be judged."""
+    """Find lost slices; None when nothing can be judged."""
     try:
         outliers = find_lost_slices(series, mask)
     except ImageError as error:
         remedy = "Look through the slices by eye, or give a mask that covers the muscles."
         return None, (Issue(Severity.NOTE, "lost slices", f"not looked for: {error}", remedy),)
-    return outliers if outliers.n_outliers else None, outliers.issues
+    return outliers, outliers.issues
 
 
-def fit(
+def water_signal(
     series: DwiSeries,
     mask: Bools,
     *,
-    estimator: str = "iwls",
     weights: Bools | None = None,
     highest_b: float | None = None,
-) -> Fitted:
-    """Fit the tensor and describe how that went.
+    fat_model: FatModel = "none",
+    fat: FatFraction | None = None,
+    fat_signal: float = FAT_SIGNAL,
+    fat_diffusivity: float = FAT_DIFFUSIVITY,
+    separate_blood: bool = False,
+    tissue_b: float = TISSUE_B,
+) -> TensorSignal:
+    """Choose the volumes that the tensor is fitted to, and take out of their signal what is not muscle's water.
+
+    Fat comes first, since its share is known at b = 0; blood next, whose removal takes b = 0 away.
 
     Parameters
     ----------
     series : DwiSeries
         Preprocessed series.
     mask : ndarray of bool, shape (nx, ny, nz)
-        Where to fit.
-    estimator : {"ols", "wls", "iwls", "nlls", "restore", "robust"}, default="iwls"
-        How to fit; see `dtimuscle.imaging.tensor`.
+        Where the tensor will be fitted.
     weights : ndarray of bool, shape (nx, ny, nz, n), optional
         Samples that count; all if not given.
     highest_b : float, optional
         Shells above this b-value, s/mm², are left out if the others can carry a tensor; all are used if not given.
+    fat_model : {"none", "map", "diffusion"}, default="none"
+        Leave fat in; subtract it by its map; or find it in the mean signal of each muscle by its slow diffusion, which
+        needs two shells and mends the route over the mean signal only.
+    fat : FatFraction, optional
+        Map on the same grid, for `fat_model="map"`.
+    fat_signal : float, default=0.13
+        Signal at b = 0 that suppression leaves of fat, over that of as much muscle water.
+    fat_diffusivity : float, default=1.9e-5
+        mm²/s.
+    separate_blood : bool, default=False
+        Fit the tensor without the volumes in which blood counts (IVIM).
+    tissue_b : float, default=200
+        From this b-value on, s/mm², blood is gone.
+
+    Returns
+    -------
+    TensorSignal
+        Ready for `fit` and `measure`.
+
+    Raises
+    ------
+    GradientError
+        If the gradients cannot carry a tensor.
+    GridMismatchError
+        If the map of fat lies on another grid.
+    ImageError
+        If fat is to be subtracted by a map that is not there.
+    SettingsError
+        If a number is out of range.
+    """
+    selection = select_shells(series.gradients, highest_b=highest_b)
+    if selection.left_out:
+        series, weights = _of_volumes(series, weights, selection.volumes)
+    issues: tuple[Issue, ...] = ()
+    if fat_model == "map":
+        if fat is None:
+            raise ImageError(
+                'fat_model is "map", but there is no map of fat. Name the folder of the maps with fat_fraction, or set '
+                'fat_model to "none".'
+            )
+        water = subtract_fat(series, fat, mask, fat_signal=fat_signal, fat_diffusivity=fat_diffusivity)
+        series, issues = water.series, water.issues
+    perfusion = None
+    if separate_blood:
+        perfusion = separate_perfusion(series, mask, tissue_b=tissue_b)
+        if perfusion.is_separated:
+            _, weights = _of_volumes(series, weights, series.gradients.bvals >= tissue_b)
+        series, issues = perfusion.tissue, issues + perfusion.issues
+    found_by_diffusion = fat_diffusivity if fat_model == "diffusion" else None
+    return TensorSignal(series, weights, selection, perfusion, found_by_diffusion, issues)
+
+
+def _of_volumes(series: DwiSeries, weights: Bools | None, volumes: Bools) -> tuple[DwiSeries, Bools | None]:
+    chosen = DwiSeries(series.signal[..., volumes], series.affine, series.gradients.subset(volumes))
+    return chosen, None if weights is None else weights[..., volumes]
+
+
+def fit(
+    signal: TensorSignal, mask: Bools, *, estimator: str = "iwls", directions_of: DirectionsOf = "unknown"
+) -> Fitted:
+    """Fit the tensor and describe how that went.
+
+    Parameters
+    ----------
+    signal : TensorSignal
+        What to fit.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Where to fit.
+    estimator : {"ols", "wls", "iwls", "nlls", "restore", "robust"}, default="iwls"
+        How to fit; see `dtimuscle.imaging.tensor`.
+    directions_of : {"thigh", "limb", "unknown"}, default="unknown"
+        What body part is shown, so that its fibres can tell whether axes of the b-vectors are flipped or swapped: the
+        course of each muscle is known in a thigh, its long axis in any limb. Nothing is checked when it is unknown.
 
     Returns
     -------
@@ -214,25 +329,22 @@ def fit(
     ImageError
         If the mask is empty.
     """
-    series, weights, selection = _chosen(series, weights, highest_b)
-    maps = fit_tensor(series, mask, estimator=estimator, weights=weights)
-    return Fitted(maps, fit_quality(maps, count_voxels(series, maps, weights=weights), selection))
-
-
-def _chosen(
-    series: DwiSeries, weights: Bools | None, highest_b: float | None
-) -> tuple[DwiSeries, Bools | None, ShellSelection]:
-    """Leave out the shells that the tensor does not use."""
-    selection = select_shells(series.gradients, highest_b=highest_b)
-    if not selection.left_out:
-        return series, weights, selection
-    volumes = selection.volumes
-    chosen = DwiSeries(series.signal[..., volumes], series.affine, series.gradients.subset(volumes))
-    return chosen, None if weights is None else weights[..., volumes], selection
+    maps = fit_tensor(signal.series, mask, estimator=estimator, weights=signal.weights)
+    counts = count_voxels(signal.series, maps, weights=signal.weights)
+    check = None if directions_of == "unknown" else check_orientation(maps, is_thigh=directions_of == "thigh")
+    quality = fit_quality(
+        maps,
+        counts,
+        signal.selection,
+        highest_b=float(signal.series.gradients.bvals.max()),
+        orientation="" if check is None else check.verdict,
+        issues=signal.issues + (() if check is None else check.issues),
+    )
+    return Fitted(maps, quality)
 
 
 def measure(
-    series: DwiSeries,
+    signal: TensorSignal,
     maps: TensorMaps,
     labels: MuscleLabels,
     *,
@@ -242,15 +354,15 @@ def measure(
     min_voxels: int = 20,
     is_simulated: bool = False,
     noise_sd: Floats | None = None,
-    weights: Bools | None = None,
-    highest_b: float | None = None,
+    fat: FatFraction | None = None,
+    max_fat_fraction: float = 0.5,
 ) -> RoiMeasurement:
     """Describe each muscle by its voxels and by its mean signal, both with the maps' estimator.
 
     Parameters
     ----------
-    series : DwiSeries
-        The series that the maps were fitted to.
+    signal : TensorSignal
+        What the maps were fitted to.
     maps : TensorMaps
         The maps.
     labels : MuscleLabels
@@ -267,15 +379,15 @@ def measure(
         Goes into every row.
     noise_sd : ndarray of shape (nx, ny, nz), optional
         Noise SD in the signal's unit, for the quality.
-    weights : ndarray of bool, shape (nx, ny, nz, n), optional
-        Samples that count, as the fit was given them.
-    highest_b : float, optional
-        As the fit was given it, s/mm².
+    fat : FatFraction, optional
+        Map on the same grid, for the limit.
+    max_fat_fraction : float, default=0.5
+        Voxels with a larger share of fat, or an unknown one, are left out.
 
     Returns
     -------
     RoiMeasurement
-        Rows of the ROI table, and issues.
+        Rows of the ROI table, quality of each muscle, and issues.
 
     Raises
     ------
@@ -284,11 +396,10 @@ def measure(
     LabelError
         If no label is a known muscle.
     """
-    series, weights, _ = _chosen(series, weights, highest_b)
     return measure_muscles(
         maps,
         labels,
-        series,
+        signal.series,
         participant_id=participant_id,
         session=session,
         erosion_mm=erosion_mm,
@@ -296,5 +407,8 @@ def measure(
         estimator=maps.estimator,
         is_simulated=is_simulated,
         noise_sd=noise_sd,
-        weights=weights,
+        fat=fat,
+        max_fat_fraction=max_fat_fraction,
+        fat_diffusivity=signal.fat_diffusivity,
+        weights=signal.weights,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, ShellSelection, TensorMaps
+from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.noise import SnrGrade, grade_snr
 from dtimuscle.imaging.tensor import VoxelCounts
 from dtimuscle.issues import Issue, Severity
@@ -49,10 +50,12 @@ class SeriesQuality:
         How far the volumes had moved; None when motion was not corrected.
     max_rotation_deg : float or None
         How far the volumes had turned; None when motion was not corrected.
+    mean_framewise_mm, max_framewise_mm : float or None
+        How far the patient moved from one volume to the next; None when motion was not corrected.
+    n_lost_slices : int or None
+        Slices that lost their signal; None when they were not looked for, or could not be judged.
     issues : tuple of Issue
         What makes the series doubtful.
-    shells : str
-        Which shells the tensor is fitted to and which are left out, in a sentence; empty when nothing was chosen.
     """
 
     n_volumes: int
@@ -64,8 +67,10 @@ class SeriesQuality:
     mean_displacement_mm: float | None
     max_displacement_mm: float | None
     max_rotation_deg: float | None
+    mean_framewise_mm: float | None = None
+    max_framewise_mm: float | None = None
+    n_lost_slices: int | None = None
     issues: tuple[Issue, ...] = ()
-    shells: str = ""
 
     @property
     def snr_grade(self) -> SnrGrade:
@@ -101,6 +106,8 @@ class FitQuality:
         Fitted voxels with a weighted signal at or below zero, which no tissue has.
     n_samples_left_out : int or None
         Samples (voxel and volume) that the fit left out, such as those of lost slices.
+    orientation : str
+        What the fibres say of the b-vectors: `as given`, `flipped` or `undecidable`; empty when nothing was asked.
     issues : tuple of Issue
         What makes the maps doubtful.
     shells : str
@@ -118,6 +125,7 @@ class FitQuality:
     n_too_few: int | None = None
     n_weighted_at_zero: int | None = None
     n_samples_left_out: int | None = None
+    orientation: str = ""
     issues: tuple[Issue, ...] = ()
     shells: str = ""
 
@@ -176,9 +184,8 @@ def series_quality(
     mask: Bools,
     *,
     noise_sd: Floats | None = None,
-    displacement_mm: Floats | None = None,
-    rotation_deg: Floats | None = None,
-    selection: ShellSelection | None = None,
+    motion: MotionCorrected | None = None,
+    n_lost_slices: int | None = None,
     issues: tuple[Issue, ...] = (),
 ) -> SeriesQuality:
     """Describe a preprocessed series.
@@ -191,17 +198,17 @@ def series_quality(
         Foreground.
     noise_sd : ndarray of shape (nx, ny, nz), optional
         Noise SD in the signal's unit; NaN where it is not known.
-    displacement_mm, rotation_deg : ndarray of shape (n,), optional
-        Each volume's motion in mm and degrees.
-    selection : ShellSelection, optional
-        The shells that the tensor is fitted to; `series` has no other volumes then.
+    motion : MotionCorrected, optional
+        How each volume had moved.
+    n_lost_slices : int, optional
+        Slices that lost their signal.
     issues : tuple of Issue, optional
         What the steps of preprocessing met.
 
     Returns
     -------
     SeriesQuality
-        With a warning for b-values beyond Gaussian diffusion besides these issues.
+        With these issues.
     """
     return SeriesQuality(
         n_volumes=len(series.gradients),
@@ -210,16 +217,25 @@ def series_quality(
         voxel_sizes=tuple(float(size) for size in series.voxel_sizes),
         n_foreground=int(np.count_nonzero(mask)),
         snr=_snr(series, mask, noise_sd),
-        mean_displacement_mm=None if displacement_mm is None else float(np.mean(displacement_mm)),
-        max_displacement_mm=None if displacement_mm is None else float(np.max(displacement_mm)),
-        max_rotation_deg=None if rotation_deg is None else float(np.max(rotation_deg)),
-        issues=_high_b(series.gradients) + issues,
-        shells="" if selection is None else selection.words,
+        mean_displacement_mm=None if motion is None else float(motion.displacement_mm.mean()),
+        max_displacement_mm=None if motion is None else float(motion.displacement_mm.max()),
+        max_rotation_deg=None if motion is None else float(motion.rotation_deg.max()),
+        # The first volume has none before it.
+        mean_framewise_mm=None if motion is None else float(motion.framewise_mm[1:].mean()),
+        max_framewise_mm=None if motion is None else float(motion.framewise_mm.max()),
+        n_lost_slices=n_lost_slices,
+        issues=issues,
     )
 
 
 def fit_quality(
-    maps: TensorMaps, counts: VoxelCounts | None = None, selection: ShellSelection | None = None
+    maps: TensorMaps,
+    counts: VoxelCounts | None = None,
+    selection: ShellSelection | None = None,
+    *,
+    highest_b: float = 0.0,
+    orientation: str = "",
+    issues: tuple[Issue, ...] = (),
 ) -> FitQuality:
     """Count the voxels that could not be fitted and those that noise has made impossible.
 
@@ -231,24 +247,37 @@ def fit_quality(
         Why voxels have no tensor, or a doubtful one.
     selection : ShellSelection, optional
         The shells that the tensor was fitted to; those left out become a note.
+    highest_b : float, default=0.0
+        Highest b-value that the tensor was fitted to, s/mm².
+    orientation : str, default=""
+        What the fibres say of the b-vectors.
+    issues : tuple of Issue, optional
+        What else is known to make the maps doubtful.
 
     Returns
     -------
     FitQuality
-        With a warning when more than 10 % of the voxels have no fit, and the issues of the counts.
+        With a warning when more than 10 % of the voxels have no fit or b-values lie beyond Gaussian diffusion, and the
+        issues of the counts.
     """
     is_fitted = maps.mask & np.isfinite(maps.md)
     n_voxels, n_fitted = int(np.count_nonzero(maps.mask)), int(np.count_nonzero(is_fitted))
     n_non_positive = int(np.count_nonzero(is_fitted & ~maps.is_positive))
     unusable = 1 - n_fitted / n_voxels
     reasons = {} if counts is None else {reason: getattr(counts, reason) for reason in _REASONS}
-    issues = []
+    found = []
     if unusable > NOTABLE_FRACTION:
         what = f"{unusable:.1%} of the voxels cannot be fitted: a b = 0 signal is not above zero, or one is not finite."
-        issues.append(Issue(Severity.WARNING, "tensor fit", what, "Check the mask and the borders of the image."))
+        found.append(Issue(Severity.WARNING, "tensor fit", what, "Check the mask and the borders of the image."))
     if selection is not None and selection.left_out:
-        remedy = "To use them, raise highest_b."
-        issues.append(Issue(Severity.NOTE, "tensor fit", selection.words, remedy))
+        found.append(Issue(Severity.NOTE, "tensor fit", selection.words, "To use them, raise highest_b."))
+    if highest_b > HIGHEST_GAUSSIAN_B:
+        what = (
+            f"the highest b-value is {highest_b:.0f} s/mm²; above {HIGHEST_GAUSSIAN_B:.0f} the signal no longer decays "
+            "as a tensor says, so MD from it comes out too low."
+        )
+        remedy = "Leave the high shells out of the fit: highest_b does so where lower ones can carry a tensor."
+        found.append(Issue(Severity.WARNING, "tensor fit", what, remedy))
     return FitQuality(
         estimator=maps.estimator,
         n_voxels=n_voxels,
@@ -256,7 +285,8 @@ def fit_quality(
         fraction_non_positive=n_non_positive / max(n_fitted, 1),
         n_unusable=n_voxels - n_fitted,
         n_non_positive=n_non_positive,
-        issues=tuple(issues) + (() if counts is None else counts.issues),
+        orientation=orientation,
+        issues=(*found, *issues, *(() if counts is None else counts.issues)),
         shells="" if selection is None else selection.words,
         **reasons,
     )
@@ -319,18 +349,3 @@ def _snr(series: DwiSeries, mask: Bools, noise_sd: Floats | None) -> float | Non
     signal, noise = series.mean_b0()[is_known], noise_sd[is_known]
     is_muscle = signal >= MUSCLE_BRIGHTNESS * np.percentile(signal, 95)
     return float(np.median(signal[is_muscle] / noise[is_muscle]))
-
-
-def _high_b(gradients: GradientTable) -> tuple[Issue, ...]:
-    highest = gradients.bvals.max()
-    if highest <= HIGHEST_GAUSSIAN_B:
-        return ()
-    return (
-        Issue(
-            Severity.WARNING,
-            "diffusion series",
-            f"the highest b-value is {highest:.0f} s/mm²; above {HIGHEST_GAUSSIAN_B:.0f} the signal no longer decays "
-            "as a tensor says, so MD from it comes out too low.",
-            "Leave the high shells out of the fit: highest_b does so where lower ones can carry a tensor.",
-        ),
-    )

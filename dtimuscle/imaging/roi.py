@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dtimuscle import roi_table
-from dtimuscle.dwi import Bools, DwiSeries, Floats, TensorMaps, require_one_grid, voxel_sizes
+from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, TensorMaps, require_one_grid, voxel_sizes
 from dtimuscle.errors import LabelError
-from dtimuscle.imaging.fat import FatFraction, too_fat
+from dtimuscle.imaging.fat import FatFraction, estimate_fat, too_fat
 from dtimuscle.imaging.noise import AMBER_SNR, FLOOR_SD, SnrGrade, at_noise_floor, grade_snr, impossible_signals
 from dtimuscle.imaging.quality import MuscleQuality
 from dtimuscle.imaging.tensor import fit_signals
@@ -99,6 +99,7 @@ def measure_muscles(
     noise_sd: Floats | None = None,
     fat: FatFraction | None = None,
     max_fat_fraction: float = 0.5,
+    fat_diffusivity: float | None = None,
     weights: NDArray[Any] | None = None,
 ) -> RoiMeasurement:
     """Describe each tensor parameter within each muscle: left, right and both sides pooled.
@@ -139,6 +140,9 @@ def measure_muscles(
     max_fat_fraction : float, default=0.5
         Voxels with a larger share of fat, or an unknown one, are left out; they count as `n_unusable` in the table and
         by their own in the quality.
+    fat_diffusivity : float, optional
+        With a value (mm²/s), each muscle's share of fat is found from its mean signal by its slow diffusion, and its
+        mean-signal values are those of the water; NaN where the b-values cannot tell.
     weights : ndarray of float or bool, optional
         How much each sample counts, as the maps' fit was given them; of a shape that broadcasts to that of the signal.
         A volume's mean signal is then that of the voxels in which it counts, over their mean at b = 0.
@@ -173,7 +177,7 @@ def measure_muscles(
         is_fat = too_fat(fat, max_fat_fraction=max_fat_fraction)
     is_usable = np.isfinite(maps.fa) & ~is_impossible & ~is_fat
     regions = list(_regions(labels, is_usable, erosion_mm=erosion_mm))
-    mean_values = _mean_signal_values(regions, series, estimator, weights)
+    mean_values, fat_issues = _mean_signal_values(regions, series, estimator, weights, fat_diffusivity)
     rows = []
     for region, mean_value in zip(regions, mean_values, strict=True):
         is_enough = region.n_kept >= min_voxels
@@ -198,6 +202,7 @@ def measure_muscles(
     quality = tuple(_quality(region, evidence) for region in regions)
     issues = _unknown(labels, participant_id) + _too_small(regions, participant_id, min_voxels)
     issues += _non_positive(regions, participant_id, maps.is_positive)
+    issues += tuple(replace(issue, where=participant_id) for issue in fat_issues)
     return RoiMeasurement(table, issues + _defects(regions, quality, participant_id), quality)
 
 
@@ -275,17 +280,24 @@ def _regions(labels: MuscleLabels, is_usable: Bools, *, erosion_mm: float) -> It
 
 
 def _mean_signal_values(
-    regions: list[_Region], series: DwiSeries, estimator: str, weights: NDArray[Any] | None
-) -> list[dict[str, float]]:
+    regions: list[_Region],
+    series: DwiSeries,
+    estimator: str,
+    weights: NDArray[Any] | None,
+    fat_diffusivity: float | None,
+) -> tuple[list[dict[str, float]], tuple[Issue, ...]]:
     """Fit the mean signal of each region; both sides together are the mean of the two, weighted by their voxels."""
+    shares: Floats | None = None
+    issues: tuple[Issue, ...] = ()
     if weights is None:
         means = np.array([_mean_signal(series.signal[region.kept]) for region in regions])
-        scalars = fit_signals(means, series.gradients, estimator=estimator).scalars
     else:
         counts = np.broadcast_to(weights, series.signal.shape)
         pairs = [_weighted_mean(series, region.kept, counts) for region in regions]
         means, shares = (np.array(part) for part in zip(*pairs, strict=True))
-        scalars = fit_signals(means, series.gradients, estimator=estimator, weights=shares).scalars
+    if fat_diffusivity is not None:
+        means, issues = _water_of(means, series.gradients, fat_diffusivity)
+    scalars = fit_signals(means, series.gradients, estimator=estimator, weights=shares).scalars
     values = [{name: float(fitted[i]) for name, fitted in scalars.items()} for i in range(len(regions))]
     for i, region in enumerate(regions):
         sides = [
@@ -299,7 +311,15 @@ def _mean_signal_values(
         if len(sides) > 1:
             sizes = [regions[j].n_kept for j in sides]
             values[i] = {name: float(np.average([values[j][name] for j in sides], weights=sizes)) for name in scalars}
-    return values
+    return values, issues
+
+
+def _water_of(means: Floats, gradients: GradientTable, fat_diffusivity: float) -> tuple[Floats, tuple[Issue, ...]]:
+    """Take the fat out of mean signals, shape (m, n), as far as its slow diffusion tells it apart."""
+    found = estimate_fat(means, gradients, fat_diffusivity=fat_diffusivity)
+    b0 = means[:, gradients.is_b0].mean(axis=1, keepdims=True)
+    decay = np.exp(-np.where(gradients.is_b0, 0, gradients.bvals) * fat_diffusivity)
+    return means - found.share[:, None] * b0 * decay, found.issues
 
 
 def _mean_signal(signals: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """The simulated cohort as a BIDS dataset: made once for each group of settings, then found again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -12,19 +12,21 @@ from dtimuscle.running.studies import read_protocol, read_scenario
 from dtimuscle.settings import SimulationSettings, fingerprint
 from dtimuscle.simulation.anatomy import build_thighs
 from dtimuscle.simulation.cohort import draw_cohort, participant_rng
+from dtimuscle.simulation.effects import ScanEffects, Wasting, draw_poses
 from dtimuscle.simulation.protocol import Protocol
-from dtimuscle.simulation.signal import simulate_scan
+from dtimuscle.simulation.signal import SimulatedScan, simulate_scan
 from dtimuscle.store import bids, places
 from dtimuscle.store.registry import read_registry
 
 # Raised whenever the same settings would give other data.
-SIMULATION_VERSION = 2
+SIMULATION_VERSION = 3
 
 
 @dataclass(frozen=True)
 class _Patient:
     participant_id: str
     parameters: pd.DataFrame
+    grade: int
 
 
 def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress: Progress | None = None) -> Path:
@@ -33,7 +35,7 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     Parameters
     ----------
     settings : SimulationSettings
-        Scenario, protocol, sizes, noise, motion and seed.
+        Scenario, protocol, sizes, sessions, effects and seed.
     workers : int, default=0
         Patients that are made at a time; 0 for one per core. The data do not depend on it.
     progress : Progress, optional
@@ -57,16 +59,22 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     if (root / "dataset_description.json").is_file():
         return root
     cohort = draw_cohort(scenario, n_poor=settings.n_poor, n_good=settings.n_good, seed=settings.seed)
-    parameters = dict(tuple(cohort.parameters.groupby("participant_id", sort=False)))
-    patients = [_Patient(who, parameters[who]) for who in cohort.participants["participant_id"]]
+    patients = [
+        _patient(str(who), parameters, cohort.participants, settings)
+        for who, parameters in cohort.parameters.groupby("participant_id", sort=False)
+    ]
     progress.start("Simulated patients", len(patients))
     make = partial(_make, root=root, settings=settings, protocol=protocol)
     map_in_order(make, patients, workers=workers, on_done=progress.advance, on_lost=_lost)
     progress.finish()
     bids.write_participants(root, cohort.participants)
-    bids.write_truth_table(root, cohort.parameters)
+    bids.write_truth_table(root, pd.concat([patient.parameters for patient in patients]))
     maker = [bids.simulation_maker(settings.model_dump(mode="json"))]
-    for folder, what in ((bids.labels_folder(root), "muscle labels"), (bids.truth_folder(root), "truth")):
+    for folder, what in (
+        (bids.labels_folder(root), "muscle labels"),
+        (bids.fat_folder(root), "fat fraction"),
+        (bids.truth_folder(root), "truth"),
+    ):
         bids.write_description(folder, f"Simulated thighs: {what}", kind="derivative", generated_by=maker)
     bids.write_readme(root)
     # Written last: its presence says that the dataset is whole.
@@ -74,25 +82,65 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     return root
 
 
+def scan_effects(settings: SimulationSettings) -> ScanEffects:
+    """Pick what a scan suffers from the settings, which have a setting of the same name for each effect.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Of the simulated cohort.
+
+    Returns
+    -------
+    ScanEffects
+        Each effect as set.
+    """
+    return ScanEffects(**{field.name: getattr(settings, field.name) for field in fields(ScanEffects)})
+
+
+def _wasting(settings: SimulationSettings) -> Wasting:
+    return Wasting(**{field.name: getattr(settings, field.name) for field in fields(Wasting)})
+
+
+def _patient(who: str, parameters: pd.DataFrame, people: pd.DataFrame, settings: SimulationSettings) -> _Patient:
+    """Give a patient's muscles the fat that goes with the grade; it has its own stream of random numbers."""
+    grade = int(people.loc[people["participant_id"] == who, "lovett_grade"].iloc[0])
+    rng = participant_rng(settings.seed, f"{who} fat")
+    return _Patient(who, _wasting(settings).infiltrate(parameters, grade, rng=rng), grade)
+
+
 def _make(patient: _Patient, *, root: Path, settings: SimulationSettings, protocol: Protocol) -> str:
-    """Make one patient's scan; the stream of random numbers depends on the identifier alone."""
-    rng = participant_rng(settings.seed, patient.participant_id)
-    thighs = build_thighs(protocol.height_mm, read_registry(), rng=rng)
-    scan = simulate_scan(
-        thighs,
-        patient.parameters,
-        protocol,
-        snr=settings.snr,
-        motion_mm=settings.motion_mm,
-        motion_deg=settings.motion_deg,
-        eddy_percent=settings.eddy_percent,
-        ringing=settings.ringing,
-        rng=rng,
+    """Scan one patient, in each session anew; the streams of random numbers depend on the identifier alone."""
+    who = patient.participant_id
+    rng = participant_rng(settings.seed, who)
+    share = _wasting(settings).area_share(patient.grade)
+    thighs = build_thighs(protocol.height_mm, read_registry(), rng=rng, area_share=share)
+    for number in range(1, settings.n_sessions + 1):
+        session = f"ses-{number}" if settings.n_sessions > 1 else ""
+        position = None
+        if number > 1:
+            rng = participant_rng(settings.seed, f"{who} {session}")
+            moved = {"motion_mm": settings.reposition_mm, "motion_deg": settings.reposition_deg}
+            position = draw_poses(2, **moved, rng=rng)[1]
+        scan = simulate_scan(thighs, patient.parameters, protocol, scan_effects(settings), rng=rng, position=position)
+        _write(root, who, session, scan, protocol)
+    return who
+
+
+def _write(root: Path, who: str, session: str, scan: SimulatedScan, protocol: Protocol) -> None:
+    bids.write_scan(root, who, scan.series, protocol.sidecar(), session=session)
+    bids.write_labels(bids.labels_folder(root), who, scan.labels, session=session)
+    truth = bids.truth_folder(root)
+    bids.write_truth(truth, who, scan.truth, session=session)
+    bids.write_scan_truth(
+        truth,
+        who,
+        session=session,
+        transforms=scan.transforms,
+        dropped_slices=scan.dropped_slices,
+        noise_sd=scan.noise_sd,
     )
-    bids.write_scan(root, patient.participant_id, scan.series, protocol.sidecar())
-    bids.write_labels(bids.labels_folder(root), patient.participant_id, scan.labels)
-    bids.write_truth(bids.truth_folder(root), patient.participant_id, scan.truth)
-    return patient.participant_id
+    bids.write_fat_fraction(bids.fat_folder(root), who, scan.fat_fraction, scan.series.affine, session=session)
 
 
 def _lost(patient: _Patient) -> str:

@@ -4,11 +4,18 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from dtimuscle.dwi import DwiSeries
 from dtimuscle.errors import DtiMuscleError, LabelError
 from dtimuscle.imaging import participant as imaging
+from dtimuscle.imaging.fat import FatFraction
+from dtimuscle.imaging.participant import TensorSignal
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.roi_table import COLUMNS
 from dtimuscle.running.pool import Progress, Silent, map_in_order
@@ -110,6 +117,21 @@ class Processing:
             rows.append({**who, **quality, "n_issues": n_issues})
         return pd.DataFrame(rows)
 
+    def muscle_quality(self) -> pd.DataFrame:
+        """Return one row per participant, muscle and side with the quality of its data.
+
+        Returns
+        -------
+        DataFrame
+            `participant_id`, `session` and the fields of `MuscleQuality`; no rows without labels.
+        """
+        return pd.DataFrame(
+            {"participant_id": scan.participant_id, "session": scan.session, **muscle}
+            for scan in self.scans
+            if scan.labels
+            for muscle in derivatives.read_quality(self.derivatives, "muscles", scan)["muscles"]
+        )
+
 
 def process(
     dataset: Dataset,
@@ -209,6 +231,8 @@ def _keys(scan: Scan, place: Derivatives, upto: str) -> Iterator[tuple[str, str]
             if scan.labels is None:
                 return
             digests += [files.file_digest(path) for path in (*images.label_files(scan.labels), places.registry_file())]
+        if step == "tensor" and scan.fat_fraction is not None:
+            digests.append(files.file_digest(scan.fat_fraction))
         yield step, derivatives.step_key(place, step, digests)
         if step == upto:
             return
@@ -263,25 +287,85 @@ def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
     )
 
 
-def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
+def read_signal(scan: Scan, study: Study, place: Derivatives) -> tuple[TensorSignal, NDArray[np.bool_]]:
+    """Read what the tensor of a participant is fitted to.
+
+    Parameters
+    ----------
+    scan : Scan
+        A participant that has been preprocessed.
+    study : Study
+        Its section `tensor` counts.
+    place : Derivatives
+        Where results are kept.
+
+    Returns
+    -------
+    signal : TensorSignal
+        The chosen volumes without what is not muscle's water.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Foreground.
+    """
     series, mask = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
+    fat = read_fat(scan.fat_fraction, series) if study.tensor.fat_model == "map" else None
     weights = derivatives.read_weights(place, scan)
+    return imaging.water_signal(series, mask, weights=weights, fat=fat, **signal_settings(study)), mask
+
+
+def signal_settings(study: Study) -> dict[str, Any]:
+    """Return the settings that `water_signal` takes under the same names.
+
+    Parameters
+    ----------
+    study : Study
+        Its section `tensor` counts.
+    """
+    names = ("highest_b", "fat_model", "fat_signal", "fat_diffusivity", "separate_blood", "tissue_b")
+    return study.tensor.model_dump(include=set(names))
+
+
+def read_fat(path: Path | None, series: DwiSeries) -> FatFraction | None:
+    """Read a map of fat on the grid of a series.
+
+    Parameters
+    ----------
+    path : Path or None
+        The map, on any grid.
+    series : DwiSeries
+        The series.
+
+    Returns
+    -------
+    FatFraction or None
+        None when there is no map.
+    """
+    if path is None:
+        return None
+    with files.naming(path):
+        return FatFraction(images.read_on_grid(path, series.shape, series.affine), series.affine)
+
+
+def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
+    signal, mask = read_signal(scan, study, place)
     settings = study.tensor
-    fitted = imaging.fit(series, mask, estimator=settings.estimator, weights=weights, highest_b=settings.highest_b)
+    fitted = imaging.fit(signal, mask, estimator=settings.estimator, directions_of=settings.directions_of)
     derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
+    if signal.perfusion is not None and signal.perfusion.is_separated:
+        blood = signal.perfusion
+        derivatives.write_blood(place, scan, blood.fraction, blood.pseudo_diffusivity, signal.series.affine)
 
 
 def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
     if scan.labels is None:
         return
-    series, _ = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
+    signal, _ = read_signal(scan, study, place)
     maps = derivatives.read_maps(place, scan)
     labels, issues = images.read_labels(scan.labels, registry.read_registry())
     if issues and not labels.present:
         raise LabelError(f"{scan.labels}: no label is a known muscle. {issues[0]}")
     with files.naming(scan.labels):
         measured = imaging.measure(
-            series,
+            signal,
             maps,
             labels,
             participant_id=scan.participant_id,
@@ -290,10 +374,11 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
             min_voxels=study.roi.min_voxels,
             is_simulated=place.is_simulated,
             noise_sd=derivatives.read_noise(place, scan),
-            weights=derivatives.read_weights(place, scan),
-            highest_b=study.tensor.highest_b,
+            fat=read_fat(scan.fat_fraction, signal.series),
+            max_fat_fraction=study.roi.max_fat_fraction,
         )
-    derivatives.write_roi_rows(place, scan, measured.table, (*issues, *measured.issues))
+    measured = replace(measured, issues=(*issues, *measured.issues))
+    derivatives.write_roi_rows(place, scan, measured.table, measured.quality_dict())
 
 
 _STEPS: dict[str, Callable[[Scan, Study, Derivatives], None]] = {

@@ -7,9 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtimuscle.errors import DatasetError, SettingsError
+from dtimuscle.imaging.participant import TensorSignal
 from dtimuscle.issues import Issue
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
@@ -18,7 +21,7 @@ from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import given_parameters
-from dtimuscle.running.participants import Processing, process
+from dtimuscle.running.participants import Processing, process, read_signal
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.progress import NotebookProgress, Ticker
 from dtimuscle.running.report import show_exhibit, write_pages
@@ -27,6 +30,7 @@ from dtimuscle.settings import Study, leaf_sections
 from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
 from dtimuscle.store import places
 from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
+from dtimuscle.store.derivatives import derivatives_of
 from dtimuscle.store.images import read_labels
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run
@@ -137,6 +141,23 @@ class Session:
             The participant.
         """
         return read_labels(scan.labels, self.registry)[0] if scan.labels else None
+
+    def read_signal(self, scan: Scan) -> tuple[TensorSignal, NDArray[np.bool_]]:
+        """Read what the tensor of a participant is fitted to, and where.
+
+        Parameters
+        ----------
+        scan : Scan
+            A participant that has been preprocessed.
+
+        Returns
+        -------
+        signal : TensorSignal
+            The chosen volumes without what is not muscle's water.
+        mask : ndarray of bool, shape (nx, ny, nz)
+            Foreground.
+        """
+        return read_signal(scan, self.study, derivatives_of(self.dataset, self.study))
 
     def truth(self) -> pd.DataFrame:
         """Return the values that simulated scans were made from; no rows for measured scans."""
@@ -342,5 +363,6 @@ def open_dataset(study: Study, *, progress: Progress | None = None) -> Dataset:
     """
     if study.data.dataset:
         labels = Path(study.data.labels) if study.data.labels else None
-        return read_dataset(Path(study.data.dataset), labels)
+        fat_fraction = Path(study.data.fat_fraction) if study.data.fat_fraction else None
+        return read_dataset(Path(study.data.dataset), labels, fat_fraction)
     return read_dataset(simulate_cohort(study.simulation, workers=study.execution.workers, progress=progress))

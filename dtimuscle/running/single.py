@@ -9,6 +9,7 @@ from dtimuscle.dwi import require_one_grid
 from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.issues import Issue
+from dtimuscle.running.participants import read_fat, signal_settings
 from dtimuscle.settings import Estimator, Study
 from dtimuscle.store.derivatives import write_map, write_roi_table
 from dtimuscle.store.files import naming
@@ -24,8 +25,8 @@ class SeriesFiles:
     ----------
     image, bval, bvec : Path
         The series and its gradients.
-    mask, labels : Path or None
-        Where to fit, and which voxels are which muscle.
+    mask, labels, fat_fraction : Path or None
+        Where to fit, which voxels are which muscle, and how much fat they hold.
     """
 
     image: Path
@@ -33,6 +34,7 @@ class SeriesFiles:
     bvec: Path
     mask: Path | None = None
     labels: Path | None = None
+    fat_fraction: Path | None = None
 
     @property
     def stem(self) -> str:
@@ -41,7 +43,14 @@ class SeriesFiles:
 
     @classmethod
     def beside(
-        cls, image: Path, *, bval: Path | None, bvec: Path | None, mask: Path | None, labels: Path | None
+        cls,
+        image: Path,
+        *,
+        bval: Path | None,
+        bvec: Path | None,
+        mask: Path | None,
+        labels: Path | None,
+        fat_fraction: Path | None = None,
     ) -> "SeriesFiles":
         """Name the gradients that lie beside an image unless others are given.
 
@@ -49,7 +58,7 @@ class SeriesFiles:
         ----------
         image : Path
             The series.
-        bval, bvec, mask, labels : Path or None
+        bval, bvec, mask, labels, fat_fraction : Path or None
             Other files.
 
         Returns
@@ -58,9 +67,8 @@ class SeriesFiles:
             Complete names; the files may still be missing.
         """
         stem = image.name.removesuffix(".gz").removesuffix(".nii")
-        return cls(
-            image, bval or image.with_name(f"{stem}.bval"), bvec or image.with_name(f"{stem}.bvec"), mask, labels
-        )
+        bval, bvec = bval or image.with_name(f"{stem}.bval"), bvec or image.with_name(f"{stem}.bvec")
+        return cls(image, bval, bvec, mask, labels, fat_fraction)
 
 
 def fit_series(
@@ -108,16 +116,16 @@ def fit_series(
             n_coils=settings.rician_coils,
             engine=settings.engine,
         )
-        fitted = imaging.fit(
-            made.series, made.mask, estimator=estimator, weights=made.weights, highest_b=study.tensor.highest_b
-        )
+        fat = read_fat(files.fat_fraction, series)
+        signal = imaging.water_signal(made.series, made.mask, weights=made.weights, fat=fat, **signal_settings(study))
+        fitted = imaging.fit(signal, made.mask, estimator=estimator, directions_of=study.tensor.directions_of)
     issues = [*made.quality.issues, *fitted.quality.issues]
     table = None
     if files.labels:
         labels, more = read_labels(files.labels, read_registry())
         with naming(files.labels):
             measured = imaging.measure(
-                made.series,
+                signal,
                 fitted.maps,
                 labels,
                 participant_id=files.stem,
@@ -126,8 +134,8 @@ def fit_series(
                 min_voxels=study.roi.min_voxels,
                 is_simulated=False,
                 noise_sd=made.noise_sd,
-                weights=made.weights,
-                highest_b=study.tensor.highest_b,
+                fat=fat,
+                max_fat_fraction=study.roi.max_fat_fraction,
             )
         issues += [*more, *measured.issues]
         table = measured.table

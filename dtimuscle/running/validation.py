@@ -7,6 +7,8 @@ from dtimuscle.errors import DtiMuscleError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.participants import n_by_function
+from dtimuscle.running.participants import read_fat
+from dtimuscle.settings import Study
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.files import naming
 from dtimuscle.store.images import placement_issues, read_dwi, read_labels
@@ -81,7 +83,7 @@ class Validation:
         return f"{n_poor} poor, {n_good} good muscle function, {n_unknown} without a grade"
 
 
-def validate_dataset(dataset: Dataset, registry: MuscleRegistry, *, b0_threshold: float) -> Validation:
+def validate_dataset(dataset: Dataset, registry: MuscleRegistry, study: Study) -> Validation:
     """Read every scan and its labels, and collect what is there and what is wrong.
 
     Parameters
@@ -90,8 +92,8 @@ def validate_dataset(dataset: Dataset, registry: MuscleRegistry, *, b0_threshold
         As `read_dataset` found it.
     registry : MuscleRegistry
         The names that are known.
-    b0_threshold : float
-        Volumes up to this b-value count as b = 0, s/mm².
+    study : Study
+        Its settings `b0_threshold` and `highest_b` count.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def validate_dataset(dataset: Dataset, registry: MuscleRegistry, *, b0_threshold
     reports, issues = [], list(dataset.issues)
     for scan in dataset.scans:
         try:
-            report, more = _examine(scan, registry, b0_threshold)
+            report, more = _examine(scan, registry, study)
         except DtiMuscleError as error:
             issues.append(Issue(Severity.ERROR, scan.name, str(error)))
         else:
@@ -110,17 +112,19 @@ def validate_dataset(dataset: Dataset, registry: MuscleRegistry, *, b0_threshold
     return Validation(dataset, tuple(reports), tuple(issues))
 
 
-def _examine(scan: Scan, registry: MuscleRegistry, b0_threshold: float) -> tuple[ScanReport, list[Issue]]:
-    series = read_dwi(scan.image, scan.bval, scan.bvec, b0_threshold=b0_threshold)
+def _examine(scan: Scan, registry: MuscleRegistry, study: Study) -> tuple[ScanReport, list[Issue]]:
+    series = read_dwi(scan.image, scan.bval, scan.bvec, b0_threshold=study.preprocessing.b0_threshold)
     with naming(scan.bval):
         series.gradients.require_tensor()
     grid = (
         " × ".join(map(str, series.shape)) + " of " + " × ".join(f"{size:.2g}" for size in series.voxel_sizes) + " mm"
     )
     before = [replace(issue, where=scan.name) for issue in placement_issues(scan.image)]
-    selection = select_shells(series.gradients)
+    selection = select_shells(series.gradients, highest_b=study.tensor.highest_b)
     if selection.left_out or selection.reason:
-        before.append(Issue(Severity.NOTE, scan.name, selection.words, "Set the highest b-value to choose others."))
+        before.append(Issue(Severity.NOTE, scan.name, selection.words, "To use others, set highest_b."))
+    if scan.fat_fraction is not None:
+        read_fat(scan.fat_fraction, series)
     if scan.labels is None:
         return ScanReport(scan.name, grid, _gradients(series), 0), before
     labels, issues = read_labels(scan.labels, registry)

@@ -1,8 +1,9 @@
 """A phantom of both thighs in their upper half: what is where, and which way the fibres run.
 
-Each muscle is one ellipse in the axial plane, or several that make up a crescent, and changes along the thigh. Where
-muscles meet, the nearer one wins and a thin layer of fat stays between them, which makes compartments look as they
-do in a scan. Positions and sizes were drawn by eye after anatomical sections, and held against a scan.
+Each muscle is one ellipse in the axial plane, or several that make up a crescent, and changes along the thigh, which
+widens upwards. A muscle's belly tapers towards its ends and goes on as a tendon. Where muscles meet, the nearer one
+wins and a thin layer of fat stays between them, which makes compartments look as they do in a scan. Positions, sizes
+and ends were drawn by eye after anatomical sections, and held against a scan.
 """
 
 from dataclasses import dataclass
@@ -12,18 +13,32 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from dtimuscle.dwi import Floats
+from dtimuscle.errors import SimulationError
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry, Side
 
 Ints = NDArray[np.integer]
 
-AIR, SUBCUTANEOUS_FAT, INTERMUSCULAR_FAT, CORTICAL_BONE, MARROW, VESSELS = range(6)
-TISSUES = ("air", "subcutaneous_fat", "intermuscular_fat", "cortical_bone", "marrow", "vessels")
+AIR, SUBCUTANEOUS_FAT, INTERMUSCULAR_FAT, CORTICAL_BONE, MARROW, VESSELS, TENDON = range(7)
+TISSUES = ("air", "subcutaneous_fat", "intermuscular_fat", "cortical_bone", "marrow", "vessels", "tendon")
+FAT = (SUBCUTANEOUS_FAT, INTERMUSCULAR_FAT, MARROW)
 
-# Regions from here on are muscles: even for the left side, odd for the right.
-FIRST_MUSCLE = 6
+# Regions from here on are muscles: even for the left side, odd for the right. 7 is no region.
+FIRST_MUSCLE = 8
 
 # Radius of the fascia in mm, over which all shapes are measured.
 FASCIA_MM = 68.0
+
+# The part of the thigh over which the drawing runs from its distal to its proximal end, and the longest that is drawn,
+# mm; the scan's middle is the middle of both.
+DRAWN_MM, LONGEST_MM = 100.0, 240.0
+
+# How much wider the thigh gets with each mm upwards, as a share. A thigh that was measured widens from an equivalent
+# radius of 75 to 90 mm over 108 mm.
+WIDENING_PER_MM = 0.0017
+
+# Length over which a belly tapers before it ends, and how the tendon goes on: length and radius, mm. It shows where the
+# belly is narrower than this share of its width. All are assumed.
+TAPER_MM, TENDON_MM, TENDON_RADIUS_MM, TENDON_SHOWS = 60.0, 60.0, 3.0, 0.5
 
 # Distance of each thigh's centre from the midline in mm.
 CENTRE_MM = 96.0
@@ -34,6 +49,9 @@ SEPTUM, REACH = 0.022, 0.11
 # Femur and femoral vessels: centre (lateral, anterior) and radii, in radii of the fascia.
 FEMUR, BONE_RADIUS, MARROW_RADIUS = (0.14, 0.16), 0.18, 0.10
 VESSEL, VESSEL_RADIUS = (-0.31, 0.65), 0.075
+
+# The vessels run backwards on their way down, in radii of the fascia per mm.
+VESSEL_PATH = (0.0, 0.0025)
 
 
 @dataclass(frozen=True)
@@ -71,16 +89,20 @@ class Shape:
         Fibre direction as its lateral and anterior part for one part along the body.
     parts : tuple of Ellipse
         What the muscle is made up of.
+    ends : tuple of float
+        Where its belly ends distally and proximally, mm from the middle of the drawing; infinite where it goes on.
     """
 
     tilt: tuple[float, float]
     parts: tuple[Ellipse, ...]
+    ends: tuple[float, float] = (-np.inf, np.inf)
 
 
 SHAPES = {
     "rectus_femoris": Shape(
         (0.05, -0.10),
         (Ellipse((0.06, 0.80, 0.27, 0.14, 0), (0.16, 0.80, 0.24, 0.15, -5)),),
+        (-np.inf, 90.0),
     ),
     "vastus_lateralis": Shape(
         (0.30, -0.05),
@@ -89,6 +111,7 @@ SHAPES = {
             Ellipse((0.52, 0.52, 0.18, 0.13, -42), (0.60, 0.44, 0.16, 0.11, -50)),
             Ellipse((0.52, -0.24, 0.24, 0.12, 30), (0.52, -0.20, 0.22, 0.10, 25)),
         ),
+        (-np.inf, 85.0),
     ),
     "vastus_intermedius": Shape(
         (0.10, -0.18),
@@ -96,10 +119,12 @@ SHAPES = {
             Ellipse((0.20, 0.49, 0.26, 0.11, -12), (0.20, 0.50, 0.22, 0.11, -12)),
             Ellipse((0.47, 0.22, 0.11, 0.28, 14), (0.48, 0.20, 0.10, 0.25, 14)),
         ),
+        (-np.inf, 80.0),
     ),
     "vastus_medialis": Shape(
         (-0.32, -0.10),
         (Ellipse((-0.22, 0.32, 0.18, 0.26, 18), (-0.15, 0.30, 0.13, 0.22, 10)),),
+        (-np.inf, 55.0),
     ),
     "sartorius": Shape(
         (0.40, 0.10),
@@ -108,41 +133,73 @@ SHAPES = {
     "adductor_longus": Shape(
         (-0.42, 0.20),
         (Ellipse((-0.58, 0.34, 0.19, 0.15, 10), (-0.58, 0.44, 0.25, 0.16, 15)),),
+        (-65.0, 85.0),
     ),
     "gracilis": Shape(
         (0.02, 0.12),
         (Ellipse((-0.89, 0.00, 0.08, 0.24, 0), (-0.90, 0.12, 0.075, 0.26, 4)),),
+        (-np.inf, 95.0),
     ),
     "adductor_brevis": Shape(
         (-0.50, 0.15),
         (Ellipse((-0.38, 0.06, 0.19, 0.095, 5), (-0.44, 0.14, 0.28, 0.12, 8)),),
+        (-38.0, 80.0),
     ),
     "adductor_magnus": Shape(
         (-0.35, -0.10),
         (Ellipse((-0.40, -0.26, 0.38, 0.22, 8), (-0.40, -0.24, 0.40, 0.24, 8)),),
+        (-110.0, 95.0),
     ),
     "semimembranosus": Shape(
         (0.10, -0.05),
         (Ellipse((-0.44, -0.64, 0.18, 0.14, -30), (-0.36, -0.60, 0.15, 0.12, -25)),),
+        (-np.inf, 60.0),
     ),
     "semitendinosus": Shape(
         (0.04, -0.08),
         (Ellipse((-0.12, -0.76, 0.17, 0.16, 0), (-0.14, -0.76, 0.16, 0.14, 0)),),
+        (-95.0, np.inf),
     ),
     "biceps_femoris_long_head": Shape(
         (-0.18, -0.05),
         (Ellipse((0.20, -0.66, 0.20, 0.22, 20), (0.10, -0.62, 0.16, 0.16, 10)),),
+        (-110.0, 85.0),
     ),
     "gluteus_maximus": Shape(
         (-0.60, -0.45),
         (Ellipse((0.60, -0.58, 0.20, 0.14, 42), (0.54, -0.62, 0.38, 0.22, 40)),),
+        (-50.0, np.inf),
     ),
     "tensor_fasciae_latae": Shape(
         (0.05, -0.05),
         (Ellipse((0.70, 0.62, 0.08, 0.20, 45), (0.66, 0.66, 0.11, 0.22, 45)),),
+        (-42.0, np.inf),
     ),
 }
 MUSCLES = tuple(SHAPES)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """What all slices of a thigh share, in radii of the fascia in the middle of the drawing.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (nx,) and (ny,)
+        Lateral and anterior distance from the axis.
+    u, v : ndarray of shape (nx, ny)
+        The same in the frame of the turned thigh.
+    from_axis, from_skin, from_bone : ndarray of shape (nx, ny)
+        Distance from the axis, from the axis of the skin less the fat's thickness, and from the femur's axis.
+    """
+
+    x: Floats
+    y: Floats
+    u: Floats
+    v: Floats
+    from_axis: Floats
+    from_skin: Floats
+    from_bone: Floats
 
 
 @dataclass(frozen=True)
@@ -161,6 +218,10 @@ class Thigh:
         Of each muscle's centre, in radii of the fascia.
     sizes : ndarray of shape (muscles,)
         Of each muscle.
+    climbs : ndarray of shape (muscles,)
+        How much higher the ends of each muscle lie, mm.
+    area_share : float, default=1.0
+        Cross-section within the fascia over what it was before muscles wasted; the skin stays where it was.
     """
 
     size: float
@@ -168,46 +229,65 @@ class Thigh:
     turn: float
     shifts: Floats
     sizes: Floats
+    climbs: Floats
+    area_share: float = 1.0
 
-    def regions_at(self, lateral: Floats, anterior: Floats, heights: Floats) -> Ints:
+    def regions_at(self, lateral: Floats, anterior: Floats, z: Floats) -> Ints:
         """Tell which tissue each point of a grid belongs to, in the frame of a right thigh.
 
         Parameters
         ----------
         lateral, anterior : ndarray of shape (nx,) and (ny,)
             Ascending distances from the axis of the thigh, mm.
-        heights : ndarray of shape (nz,)
-            0 (distal) to 1 (proximal).
+        z : ndarray of shape (nz,)
+            Heights from the middle of the drawing, mm, upwards.
 
         Returns
         -------
         ndarray of shape (nx, ny, nz)
             A tissue, or a muscle as on the left side.
         """
-        scale = FASCIA_MM * self.size
-        x, y = (lateral / scale).astype(np.float32), (anterior / scale).astype(np.float32)
+        radius = FASCIA_MM * self.size
+        x, y = (lateral / radius).astype(np.float32), (anterior / radius).astype(np.float32)
         cosine, sine = np.cos(self.turn), np.sin(self.turn)
         u = np.float32(cosine) * x[:, None] + np.float32(sine) * y
         v = np.float32(cosine) * y - np.float32(sine) * x[:, None]
-        regions = np.stack([self._muscles(x, y, height) for height in heights], axis=-1)
-        for (u0, v0), radius, tissue in (
-            (VESSEL, VESSEL_RADIUS, VESSELS),
-            (FEMUR, BONE_RADIUS, CORTICAL_BONE),
-            (FEMUR, MARROW_RADIUS, MARROW),
-        ):
-            regions[np.hypot(u - u0, v - v0) < radius] = tissue
-        regions[_radius(u, v) > 1] = SUBCUTANEOUS_FAT
+        from_axis = _radius(u, v)
         # Fat is thicker on the inside and at the back.
-        regions[_radius(u + 0.4 * self.fat, v + 0.25 * self.fat) > 1 + self.fat] = AIR
+        from_skin = _radius(u + 0.4 * self.fat, v + 0.25 * self.fat) - self.fat
+        from_bone = np.hypot(u - FEMUR[0], v - FEMUR[1])
+        plane = _Plane(x, y, u, v, from_axis, from_skin, from_bone)
+        return np.stack([self._slice(plane, height) for height in z], axis=-1)
+
+    def _slice(self, plane: "_Plane", z: float) -> Ints:
+        """One slice at a height in mm."""
+        wide = 1 + WIDENING_PER_MM * z
+        fascia = np.float32(wide * np.sqrt(self.area_share))
+        regions = self._muscles(plane.x / fascia, plane.y / fascia, z)
+        du, dv = VESSEL_PATH
+        u0, v0 = fascia * (VESSEL[0] + du * z), fascia * (VESSEL[1] + dv * z)
+        regions[np.hypot(plane.u - np.float32(u0), plane.v - np.float32(v0)) < VESSEL_RADIUS] = VESSELS
+        regions[plane.from_bone < BONE_RADIUS] = CORTICAL_BONE
+        regions[plane.from_bone < MARROW_RADIUS] = MARROW
+        regions[plane.from_axis > fascia] = SUBCUTANEOUS_FAT
+        regions[plane.from_skin > wide] = AIR
         return regions
 
-    def _muscles(self, x: Floats, y: Floats, height: float) -> Ints:
-        """One slice of muscles and the fat between them; `x` and `y` in radii of the fascia."""
+    def _muscles(self, x: Floats, y: Floats, z: float) -> Ints:
+        """One slice of muscles, their tendons and the fat between them; `x` and `y` in radii of the fascia."""
+        height = min(max(z / DRAWN_MM + 0.5, 0.0), 1.0)
         nearest = np.full((len(x), len(y)), np.inf, dtype=np.float32)
         second, winner = nearest.copy(), np.zeros(nearest.shape, dtype=np.uint8)
+        tendons = []
         for index, shape in enumerate(SHAPES.values()):
+            ends = np.array(shape.ends) + self.climbs[index]
+            belly = _belly(z, ends)
+            if belly < TENDON_SHOWS and ends[0] - TENDON_MM < z < ends[1] + TENDON_MM:
+                tendons.append(self._centre(index, shape.parts[0].at(height)))
+            if belly == 0:
+                continue
             distance = np.full_like(nearest, np.inf)
-            boxes = [self._measure(distance, x, y, index, part.at(height)) for part in shape.parts]
+            boxes = [self._measure(distance, x, y, index, belly=belly, ellipse=part.at(height)) for part in shape.parts]
             box = tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in (0, 1))
             here, best, runner_up = distance[box], nearest[box], second[box]
             wins = here < best
@@ -215,17 +295,27 @@ class Thigh:
             winner[box][wins] = index
             nearest[box] = np.minimum(best, here)
         is_muscle = (nearest < REACH) & (second > nearest + SEPTUM)
-        return np.where(is_muscle, FIRST_MUSCLE + 2 * winner, np.uint8(INTERMUSCULAR_FAT))
+        regions = np.where(is_muscle, FIRST_MUSCLE + 2 * winner, np.uint8(INTERMUSCULAR_FAT))
+        for x0, y0 in tendons:
+            regions[np.hypot(x[:, None] - np.float32(x0), y - np.float32(y0)) < TENDON_RADIUS_MM / FASCIA_MM] = TENDON
+        return regions
 
-    def _measure(self, distance: Floats, x: Floats, y: Floats, index: int, ellipse: Floats) -> tuple[slice, slice]:
-        """Lower `distance` to that from one ellipse wherever this can matter, and tell where that is."""
-        u0, v0, width, depth, degrees = ellipse
-        u0, v0 = u0 + self.shifts[index, 0], v0 + self.shifts[index, 1]
+    def _centre(self, index: int, ellipse: Floats) -> tuple[float, float]:
+        u0, v0 = ellipse[:2] + self.shifts[index]
         cosine, sine = np.cos(self.turn), np.sin(self.turn)
-        x0, y0 = cosine * u0 - sine * v0, cosine * v0 + sine * u0
+        return cosine * u0 - sine * v0, cosine * v0 + sine * u0
+
+    def _measure(
+        self, distance: Floats, x: Floats, y: Floats, index: int, *, belly: float, ellipse: Floats
+    ) -> tuple[slice, slice]:
+        """Lower `distance` to that from one ellipse wherever this can matter, and tell where that is."""
+        _, _, width, depth, degrees = ellipse
+        x0, y0 = self._centre(index, ellipse)
         cosine, sine = np.cos(self.turn + np.radians(degrees)), np.sin(self.turn + np.radians(degrees))
-        typical = np.sqrt(width * depth)
-        farthest = self.sizes[index] + (REACH + SEPTUM) / typical
+        typical, size = np.sqrt(width * depth), belly * self.sizes[index]
+        # Where the belly tapers, it reaches less far beyond its ellipse as well.
+        lost = REACH * (1 - belly)
+        farthest = size + (REACH + SEPTUM - lost) / typical
         half_x = farthest * np.hypot(cosine * width, sine * depth)
         half_y = farthest * np.hypot(sine * width, cosine * depth)
         columns = slice(*np.searchsorted(x, [x0 - half_x, x0 + half_x]))
@@ -233,18 +323,26 @@ class Thigh:
         dx, dy = (x[columns] - np.float32(x0))[:, None], y[rows] - np.float32(y0)
         along = np.float32(cosine / width) * dx + np.float32(sine / width) * dy
         across = np.float32(cosine / depth) * dy - np.float32(sine / depth) * dx
-        outside = (np.sqrt(along * along + across * across) - np.float32(self.sizes[index])) * np.float32(typical)
+        outside = (np.sqrt(along * along + across * across) - np.float32(size)) * np.float32(typical) + np.float32(lost)
         distance[columns, rows] = np.minimum(distance[columns, rows], outside)
         return columns, rows
 
 
-def draw_thighs(rng: Generator) -> dict[Side, Thigh]:
+def _belly(z: float, ends: Floats) -> float:
+    """Width of a muscle at a height over that of its belly: one, then a quarter of an ellipse down to its end."""
+    inside = np.clip(np.array([z - ends[0], ends[1] - z]) / TAPER_MM, 0, 1)
+    return float(np.prod(np.sqrt(inside * (2 - inside))))
+
+
+def draw_thighs(rng: Generator, *, area_share: float = 1.0) -> dict[Side, Thigh]:
     """Draw a participant's build.
 
     Parameters
     ----------
     rng : Generator
         The participant's stream of random numbers.
+    area_share : float, default=1.0
+        Cross-section of the muscles over that of healthy ones.
 
     Returns
     -------
@@ -254,7 +352,7 @@ def draw_thighs(rng: Generator) -> dict[Side, Thigh]:
     """
     n = len(MUSCLES)
     size, fat, turn = rng.normal(1.0, 0.05), rng.normal(0.24, 0.06), rng.normal(0, 4)
-    shifts, sizes = rng.normal(0, 0.02, (n, 2)), rng.normal(1.0, 0.05, n)
+    shifts, sizes, climbs = rng.normal(0, 0.02, (n, 2)), rng.normal(1.0, 0.05, n), rng.normal(0, 4, n)
     return {
         side: Thigh(
             size=float(np.clip(size + rng.normal(0, 0.01), 0.88, 1.12)),
@@ -262,6 +360,8 @@ def draw_thighs(rng: Generator) -> dict[Side, Thigh]:
             turn=float(np.radians(np.clip(turn + rng.normal(0, 3), -9, 9))),
             shifts=np.clip(shifts + rng.normal(0, 0.01, (n, 2)), -0.05, 0.05),
             sizes=np.clip(sizes + rng.normal(0, 0.02, n), 0.88, 1.12),
+            climbs=np.clip(climbs, -8, 8),
+            area_share=area_share,
         )
         for side in (Side.LEFT, Side.RIGHT)
     }
@@ -276,7 +376,7 @@ class Thighs:
     thighs : dict of Side to Thigh
         The participant's build.
     height_mm : float
-        Length of the part of the thigh that is drawn.
+        Length of the part of the thigh that is scanned.
     directions : ndarray of shape (regions, 3)
         Fibre direction of each region in world coordinates (RAS); zero where there are no fibres.
     meaning : dict of int to (str, Side)
@@ -304,10 +404,9 @@ class Thighs:
         ndarray of uint8, shape (nx, ny, nz)
             A tissue (`AIR` to `VESSELS`), or a muscle's region.
         """
-        heights = np.clip(z / self.height_mm + 0.5, 0, 1)
         middle = int(np.searchsorted(x, 0))
-        left = self.thighs[Side.LEFT].regions_at(-x[:middle][::-1] - CENTRE_MM, y, heights)
-        right = self.thighs[Side.RIGHT].regions_at(x[middle:] - CENTRE_MM, y, heights)
+        left = self.thighs[Side.LEFT].regions_at(-x[:middle][::-1] - CENTRE_MM, y, z)
+        right = self.thighs[Side.RIGHT].regions_at(x[middle:] - CENTRE_MM, y, z)
         right[right >= FIRST_MUSCLE] += 1
         return np.concatenate([left[::-1], right])
 
@@ -337,7 +436,7 @@ def _radius(u: Floats, v: Floats) -> Floats:
     return np.hypot(u, v) / (1 + 0.035 * np.cos(2 * (angle - 0.9)) + 0.02 * np.cos(3 * (angle + 0.4)))
 
 
-def build_thighs(height_mm: float, registry: MuscleRegistry, *, rng: Generator) -> Thighs:
+def build_thighs(height_mm: float, registry: MuscleRegistry, *, rng: Generator, area_share: float = 1.0) -> Thighs:
     """Build one participant's thighs.
 
     Parameters
@@ -348,12 +447,24 @@ def build_thighs(height_mm: float, registry: MuscleRegistry, *, rng: Generator) 
         Codes of the muscles.
     rng : Generator
         The participant's stream of random numbers.
+    area_share : float, default=1.0
+        Cross-section of the muscles over that of healthy ones.
 
     Returns
     -------
     Thighs
         What is where at the reference pose.
+
+    Raises
+    ------
+    SimulationError
+        If more of the thigh is to be scanned than is drawn.
     """
+    if height_mm > LONGEST_MM:
+        raise SimulationError(
+            f"the protocol scans {height_mm:g} mm along the thigh; at most {LONGEST_MM:g} mm are drawn. "
+            "Scan fewer or thinner slices."
+        )
     directions = np.zeros((FIRST_MUSCLE + 2 * len(MUSCLES), 3))
     meaning, codes = {}, {}
     for index, (name, shape) in enumerate(SHAPES.items()):
@@ -364,4 +475,4 @@ def build_thighs(height_mm: float, registry: MuscleRegistry, *, rng: Generator) 
             fibre = np.array([sign * lateral, anterior, 1.0])
             directions[region] = fibre / np.linalg.norm(fibre)
             meaning[region], codes[region] = (name, side), code
-    return Thighs(draw_thighs(rng), height_mm, directions, meaning, codes)
+    return Thighs(draw_thighs(rng, area_share=area_share), height_mm, directions, meaning, codes)

@@ -49,6 +49,15 @@ class Matrix(Stated):
     """Voxels along right-left, front-back and the body's axis."""
 
 
+class Shell(Stated):
+    """Volumes of a further b-value."""
+
+    b_value_s_mm2: Positive
+    """Diffusion weighting, s/mm²."""
+    n_directions: Annotated[int, Field(ge=1)]
+    """Gradient directions."""
+
+
 class Tissue(Stated):
     """How a tissue looks in the scan."""
 
@@ -60,6 +69,12 @@ class Tissue(Stated):
     """Isotropic diffusivity, mm²/s; left out for muscle, whose tensors come from the scenario."""
     suppression: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the signal that fat suppression removes."""
+
+
+# What a protocol that does not tell its bandwidth has.
+PHASE_BANDWIDTH = Number(
+    value=40.0, assumed=True, reason="80 echoes, 0.6 ms apart and every other line skipped by parallel imaging"
+)
 
 
 class Protocol(File):
@@ -81,6 +96,10 @@ class Protocol(File):
     """Volumes without diffusion weighting."""
     n_directions: Count
     """Gradient directions."""
+    shells: tuple[Shell, ...] = ()
+    """Further b-values, each with its directions, scanned after the others."""
+    phase_bandwidth_hz: Number = PHASE_BANDWIDTH
+    """Bandwidth of a pixel along phase encoding, Hz; it tells how far fat is displaced."""
     voxel_mm: Lengths
     """Edge lengths of a voxel, mm; the third is the slice."""
     matrix: Matrix
@@ -102,6 +121,9 @@ class Protocol(File):
     @field_validator("tissues")
     @classmethod
     def _has_every_tissue(cls, tissues: dict[str, Tissue]) -> dict[str, Tissue]:
+        # Files from before tendons were drawn don't name them; like compact bone they give hardly any signal.
+        known = {"tendon": tissues["cortical_bone"]} if "cortical_bone" in tissues else {}
+        tissues = known | tissues
         require_names(tissues, ("muscle", *(tissue for tissue in TISSUES if tissue != TISSUES[AIR])))
         return tissues
 
@@ -124,10 +146,36 @@ class Protocol(File):
         return affine
 
     def gradients(self) -> GradientTable:
-        """Return the gradient table: volumes without weighting first, then evenly spread directions."""
-        n_b0, n_directions = self.n_b0.value, self.n_directions.value
-        bvals = np.r_[np.zeros(n_b0), np.full(n_directions, self.b_value_s_mm2.value)]
-        return GradientTable(bvals, np.vstack([np.zeros((n_b0, 3)), spread_directions(n_directions)]))
+        """Return the gradient table: volumes without weighting first, then evenly spread directions of each shell."""
+        shells = [(self.b_value_s_mm2.value, self.n_directions.value)]
+        shells += [(shell.b_value_s_mm2, shell.n_directions) for shell in self.shells]
+        n_b0 = self.n_b0.value
+        bvals = np.concatenate([np.zeros(n_b0), *(np.full(n, b) for b, n in shells)])
+        return GradientTable(bvals, np.vstack([np.zeros((n_b0, 3)), *(spread_directions(n) for _, n in shells)]))
+
+    def changed(self, **values: Any) -> Self:
+        """Change some of the numbers, such as matrix or directions, for a test or a benchmark.
+
+        Parameters
+        ----------
+        **values : object
+            Fields and what they become: the value alone, whose origin is then the caller's choice.
+
+        Returns
+        -------
+        Protocol
+            A new protocol; this one is unchanged.
+
+        Raises
+        ------
+        SimulationError
+            If a field is unknown or its value impossible.
+        """
+        fields = self.model_dump()
+        for name, value in values.items():
+            is_stated = isinstance(fields.get(name), dict) and "value" in fields[name]
+            fields[name] = {"value": value, "assumed": True, "reason": "asked for"} if is_stated else value
+        return type(self).from_mapping(fields, source=f"{self.name}, changed")
 
     def signal(self, tissue: str) -> float:
         """Return a tissue's signal at b = 0: proton density, decay until the echo, fat suppression.
@@ -147,6 +195,7 @@ class Protocol(File):
             "EchoTime": self.echo_time_ms.value / 1000,
             "RepetitionTime": self.repetition_time_ms.value / 1000,
             "PhaseEncodingDirection": "j",
+            "EffectiveEchoSpacing": 1 / (self.phase_bandwidth_hz.value * self.shape[1]),
         }
 
 

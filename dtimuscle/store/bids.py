@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ BIDS_VERSION = "1.10.0"
 
 # Parameter maps, which the standard has proposed (BEP 16) but its validator does not know yet.
 MAPS = "*_dwimap.nii.gz"
+
+# How names of fat-fraction maps end; BIDS has no suffix for them yet.
+FAT_NAMES = ("_param-fatfraction*.nii*", "_PDFF.nii*")
 
 # Step of the stored signal: far below any noise, and small enough that a scan without noise keeps its tensor.
 SIGNAL_QUANTUM = 1 / 8
@@ -45,6 +48,8 @@ class Scan:
         The series and its gradients.
     labels : Path or None
         The muscle labels that belong to it.
+    fat_fraction : Path or None
+        The map of fat that belongs to it.
     """
 
     participant_id: str
@@ -53,6 +58,7 @@ class Scan:
     bval: Path
     bvec: Path
     labels: Path | None
+    fat_fraction: Path | None = None
 
     @property
     def name(self) -> str:
@@ -93,8 +99,8 @@ class Dataset:
     issues: tuple[Issue, ...]
 
 
-def read_dataset(root: Path, labels: Path | None = None) -> Dataset:
-    """Find the diffusion series of a BIDS dataset and their muscle labels.
+def read_dataset(root: Path, labels: Path | None = None, fat_fraction: Path | None = None) -> Dataset:
+    """Find the diffusion series of a BIDS dataset, their muscle labels and maps of fat.
 
     Parameters
     ----------
@@ -102,6 +108,9 @@ def read_dataset(root: Path, labels: Path | None = None) -> Dataset:
         Folder with `dataset_description.json`.
     labels : Path, optional
         BIDS derivative with `…_dseg.nii.gz`; `derivatives/labels` within the dataset by default.
+    fat_fraction : Path, optional
+        BIDS derivative with `…_param-fatfraction….nii.gz` or `…_PDFF.nii.gz`; `derivatives/fat` within the dataset by
+        default, which need not be there.
 
     Returns
     -------
@@ -120,6 +129,10 @@ def read_dataset(root: Path, labels: Path | None = None) -> Dataset:
     description = read_description(root)
     if labels is not None and not labels.is_dir():
         raise DatasetError(f"{labels}: there is no such folder. Give the BIDS derivative that holds the muscle labels.")
+    if fat_fraction is not None and not fat_fraction.is_dir():
+        raise DatasetError(
+            f"{fat_fraction}: there is no such folder. Give the BIDS derivative that holds the fat-fraction maps."
+        )
     labels = labels or labels_folder(root)
     participants, issues = _read_participants(root)
     scans: list[Scan] = []
@@ -130,7 +143,11 @@ def read_dataset(root: Path, labels: Path | None = None) -> Dataset:
         found, more = _scan_in(folder, root, labels)
         issues += more
         if found:
-            scans.append(found)
+            fat = _fat_for(fat_fraction or fat_folder(root), found.participant_id, found.session)
+            scans.append(replace(found, fat_fraction=fat))
+            if fat is None and fat_fraction is not None:
+                what = f"has no fat-fraction map under {fat_fraction}."
+                issues.append(Issue(Severity.WARNING, found.name, what, "Add …_param-fatfraction_dwimap.nii.gz there."))
     has_folder = {folder.relative_to(root).parts[0] for folder in folders}
     participants, more = _match(participants, scans, has_folder, root)
     return Dataset(
@@ -275,6 +292,12 @@ def _labels_for(labels: Path, participant: str, session: str) -> Path | None:
     return found[0] if found else None
 
 
+def _fat_for(fat: Path, participant: str, session: str) -> Path | None:
+    folder = fat / participant / session if session else fat / participant
+    found = _images(path for ending in FAT_NAMES for path in folder.rglob(f"{participant}*{ending}"))
+    return found[0] if found else None
+
+
 def _match(
     participants: pd.DataFrame, scans: list[Scan], has_folder: set[str], root: Path
 ) -> tuple[pd.DataFrame, list[Issue]]:
@@ -386,7 +409,9 @@ def write_participants(root: Path, participants: pd.DataFrame) -> None:
     write_json(root / "participants.json", known)
 
 
-def write_scan(root: Path, participant_id: str, series: DwiSeries, sidecar: dict[str, Any]) -> None:
+def write_scan(
+    root: Path, participant_id: str, series: DwiSeries, sidecar: dict[str, Any], *, session: str = ""
+) -> None:
     """Write a raw diffusion series as 16-bit integers with a scale factor, as converters from DICOM do.
 
     Parameters
@@ -399,14 +424,16 @@ def write_scan(root: Path, participant_id: str, series: DwiSeries, sidecar: dict
         Signal from 0 to 4095, as scanners give it.
     sidecar : dict
         Acquisition as BIDS names it.
+    session : str, default=""
+        With its prefix, `ses-1`; empty when the dataset has no sessions.
     """
-    stem = root / participant_id / "dwi" / f"{participant_id}_dwi"
+    stem = _place(root, participant_id, session, "dwi")
     write_gradients(stem.with_suffix(".bval"), stem.with_suffix(".bvec"), series.gradients, series.affine)
     write_json(stem.with_suffix(".json"), sidecar)
     write_scaled_image(stem.with_suffix(".nii.gz"), series.signal, series.affine, quantum=SIGNAL_QUANTUM)
 
 
-def write_labels(root: Path, participant_id: str, labels: MuscleLabels) -> None:
+def write_labels(root: Path, participant_id: str, labels: MuscleLabels, *, session: str = "") -> None:
     """Write a participant's label image with its look-up table into a derivative dataset.
 
     Parameters
@@ -417,13 +444,15 @@ def write_labels(root: Path, participant_id: str, labels: MuscleLabels) -> None:
         With its prefix, `sub-001`.
     labels : MuscleLabels
         Values and their meaning.
+    session : str, default=""
+        With its prefix, `ses-1`; empty when the dataset has no sessions.
     """
-    stem = root / participant_id / "dwi" / f"{participant_id}_dseg"
+    stem = _place(root, participant_id, session, "dseg")
     write_label_table(stem.with_suffix(".tsv"), labels)
     write_image(stem.with_suffix(".nii.gz"), labels.values.astype(np.int32), labels.affine)
 
 
-def write_truth(root: Path, participant_id: str, truth: TensorMaps) -> None:
+def write_truth(root: Path, participant_id: str, truth: TensorMaps, *, session: str = "") -> None:
     """Write the tensor maps that a simulated scan was made from.
 
     Parameters
@@ -433,12 +462,77 @@ def write_truth(root: Path, participant_id: str, truth: TensorMaps) -> None:
     participant_id : str
         With its prefix, `sub-001`.
     truth : TensorMaps
-        FA and MD (mm²/s) before noise and distortions.
+        FA, MD (mm²/s) and fibre direction (world coordinates, RAS) before noise and distortions; the tensors are
+        axially symmetric, so that these are all there is to them.
+    session : str, default=""
+        With its prefix, `ses-1`; empty when the dataset has no sessions.
     """
-    folder = root / participant_id / "dwi"
-    for parameter in ("fa", "md"):
-        stem = folder / f"{participant_id}_model-tensor_param-{parameter}_dwimap"
-        write_image(stem.with_suffix(".nii.gz"), truth.scalars[parameter].astype(np.float32), truth.affine)
+    maps = {"fa": truth.scalars["fa"], "md": truth.scalars["md"], "direction": truth.direction}
+    for parameter, values in maps.items():
+        stem = _place(root, participant_id, session, f"model-tensor_param-{parameter}_dwimap")
+        write_image(stem.with_suffix(".nii.gz"), values.astype(np.float32), truth.affine)
+
+
+def write_scan_truth(
+    root: Path,
+    participant_id: str,
+    *,
+    transforms: np.ndarray,
+    dropped_slices: pd.DataFrame,
+    noise_sd: float,
+    session: str = "",
+) -> None:
+    """Write what a simulated scan suffered: where each volume lies, what dropped out, and the noise.
+
+    Parameters
+    ----------
+    root : Path
+        The derivative's folder.
+    participant_id : str
+        With its prefix, `sub-001`.
+    transforms : ndarray of shape (n, 4, 4)
+        From world coordinates (mm) at the reference pose to those in each volume as scanned.
+    dropped_slices : DataFrame
+        `volume`, `slice` (from 0) and `loss` (share of the signal).
+    noise_sd : float
+        SD of the noise in each channel, in the unit of the signal.
+    session : str, default=""
+        With its prefix, `ses-1`; empty when the dataset has no sessions.
+    """
+    names = [f"m{row}{column}" for row in range(1, 4) for column in range(1, 5)]
+    volumes = pd.DataFrame(transforms[:, :3].reshape(len(transforms), -1), columns=names)
+    volumes.insert(0, "volume", range(len(volumes)))
+    write_tsv(_place(root, participant_id, session, "desc-volumes_truth").with_suffix(".tsv"), volumes)
+    write_tsv(_place(root, participant_id, session, "desc-dropped_truth").with_suffix(".tsv"), dropped_slices)
+    write_json(_place(root, participant_id, session, "desc-noise_truth").with_suffix(".json"), {"noise_sd": noise_sd})
+
+
+def write_fat_fraction(
+    root: Path, participant_id: str, share: np.ndarray, affine: np.ndarray, *, session: str = ""
+) -> None:
+    """Write a participant's map of fat into a derivative dataset.
+
+    Parameters
+    ----------
+    root : Path
+        The derivative's folder.
+    participant_id : str
+        With its prefix, `sub-001`.
+    share : ndarray of shape (nx, ny, nz)
+        Share of fat, 0 to 1.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    session : str, default=""
+        With its prefix, `ses-1`; empty when the dataset has no sessions.
+    """
+    path = _place(root, participant_id, session, "param-fatfraction_dwimap").with_suffix(".nii.gz")
+    write_image(path, share.astype(np.float32), affine)
+
+
+def _place(root: Path, participant_id: str, session: str, ending: str) -> Path:
+    """Return where a file of a scan stands, without its suffix."""
+    folder = root / participant_id / session if session else root / participant_id
+    return folder / "dwi" / "_".join(part for part in (participant_id, session, ending) if part)
 
 
 TRUTH_COLUMNS = ("participant_id", "muscle", "side", "fa", "md")
@@ -447,7 +541,8 @@ TRUTH_COLUMNS = ("participant_id", "muscle", "side", "fa", "md")
 README = """# Simulated thighs
 
 Simulated data, not patients. The scenario, the protocol and the seed that made them stand in
-dataset_description.json; derivatives/labels holds the muscles, derivatives/truth the values that they were given.
+dataset_description.json; derivatives/labels holds the muscles, derivatives/fat their fat,
+both without error, and derivatives/truth the values that they were given.
 """
 
 
@@ -478,6 +573,22 @@ def labels_folder(root: Path) -> Path:
     return root / "derivatives" / "labels"
 
 
+def fat_folder(root: Path) -> Path:
+    """Return the derivative where a dataset's maps of fat lie unless another is named.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+
+    Returns
+    -------
+    Path
+        It may not exist.
+    """
+    return root / "derivatives" / "fat"
+
+
 def truth_folder(root: Path) -> Path:
     """Return the derivative that holds what a simulated dataset was made from.
 
@@ -502,13 +613,14 @@ def write_truth_table(root: Path, truth: pd.DataFrame) -> None:
     root : Path
         The dataset's folder.
     truth : DataFrame
-        Columns `participant_id`, `muscle`, `side`, `fa` and `md` (mm²/s).
+        Columns `participant_id`, `muscle`, `side`, `fa` and `md` (mm²/s), and `fat_fraction` (0 to 1) where known.
     """
     path = truth_folder(root) / "truth.tsv"
-    write_tsv(path, truth.loc[:, list(TRUTH_COLUMNS)])
-    units = {"fa": {"Units": "1"}, "md": {"Units": "mm2/s"}}
+    more = [name for name in ("fat_fraction",) if name in truth]
+    write_tsv(path, truth.loc[:, [*TRUTH_COLUMNS, *more]])
+    units = {"fa": {"Units": "1"}, "md": {"Units": "mm2/s"}} | {name: {"Units": "1"} for name in more}
     write_json(path.with_suffix(".json"), units)
-    write_ignored(path.parent, (path.name, path.with_suffix(".json").name, MAPS))
+    write_ignored(path.parent, (path.name, path.with_suffix(".json").name, MAPS, "*_truth.tsv", "*_truth.json"))
 
 
 def read_truth(dataset: Dataset) -> pd.DataFrame:

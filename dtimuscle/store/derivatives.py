@@ -17,7 +17,6 @@ import pandas as pd
 from dtimuscle import __version__
 from dtimuscle.dwi import DwiSeries, TensorMaps
 from dtimuscle.errors import DatasetError
-from dtimuscle.issues import Issue
 from dtimuscle.roi_table import COLUMNS, check_roi_table
 from dtimuscle.settings import Study, fingerprint
 from dtimuscle.store.bids import (
@@ -41,13 +40,14 @@ from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 2, "tensor": 2, "muscles": 2}
+STEP_VERSIONS = {"preprocessed": 3, "tensor": 3, "muscles": 3}
 STEPS = tuple(STEP_VERSIONS)
 
 NOISE = "desc-noise_dwimap.nii.gz"
 KEPT = "desc-kept_dwimap.nii.gz"
 
 MAP_UNITS = {"fa": "1", "md": "mm2/s", "ad": "mm2/s", "rd": "mm2/s", "s0": "arbitrary", "direction": "1"}
+BLOOD_UNITS = {"perfusionfraction": "1", "pseudodiffusivity": "mm2/s"}
 
 # Files that BIDS has no name for yet, or (gradients of a preprocessed series) no place in its validator's rules.
 BEYOND_BIDS = (
@@ -379,6 +379,31 @@ def write_maps(derivatives: Derivatives, scan: Scan, maps: TensorMaps, quality: 
     write_json(derivatives.file("tensor", scan, "desc-quality.json"), quality)
 
 
+def write_blood(
+    derivatives: Derivatives, scan: Scan, fraction: np.ndarray, pseudo_diffusivity: np.ndarray, affine: np.ndarray
+) -> None:
+    """Write a participant's maps of blood.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+    fraction : ndarray of shape (nx, ny, nz)
+        Part of the signal at b = 0 that is blood's.
+    pseudo_diffusivity : ndarray of shape (nx, ny, nz)
+        Of blood, mm²/s.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    """
+    for (parameter, unit), values in zip(BLOOD_UNITS.items(), (fraction, pseudo_diffusivity), strict=True):
+        path = derivatives.file("tensor", scan, f"model-ivim_param-{parameter}_dwimap.nii.gz")
+        sidecar = {"Units": unit, "Model": {"Description": "intravoxel incoherent motion, segmented fit"}}
+        write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), sidecar)
+        write_image(path, values.astype(np.float32), affine)
+
+
 def write_map(path: Path, values: np.ndarray, affine: np.ndarray, *, parameter: str, estimator: str) -> None:
     """Write one parameter map with a sidecar that says its unit and how it was fitted.
 
@@ -435,8 +460,8 @@ def read_maps(derivatives: Derivatives, scan: Scan) -> TensorMaps:
 # ROI rows
 
 
-def write_roi_rows(derivatives: Derivatives, scan: Scan, rows: pd.DataFrame, issues: Iterable[Issue]) -> None:
-    """Write a participant's rows of the ROI table and the issues met on the way.
+def write_roi_rows(derivatives: Derivatives, scan: Scan, rows: pd.DataFrame, quality: dict[str, Any]) -> None:
+    """Write a participant's rows of the ROI table and the quality of the muscles.
 
     Parameters
     ----------
@@ -446,11 +471,10 @@ def write_roi_rows(derivatives: Derivatives, scan: Scan, rows: pd.DataFrame, iss
         The participant.
     rows : DataFrame
         Columns of `dtimuscle.roi_table`.
-    issues : iterable of Issue
-        Those of this step.
+    quality : dict
+        What the step says of its own result; holds `issues`.
     """
     write_tsv(derivatives.file("muscles", scan, "roi.tsv"), rows)
-    quality = {"issues": [issue.to_dict() for issue in issues]}
     write_json(derivatives.file("muscles", scan, "desc-quality.json"), quality)
 
 

@@ -6,11 +6,20 @@ import nibabel as nib
 import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
+from nibabel.processing import resample_from_to
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from dtimuscle.dwi import DwiSeries, Floats, GradientTable, directions_from_fsl, directions_to_fsl, fsl_frame
-from dtimuscle.errors import DatasetError, GradientError, ImageError, LabelError
+from dtimuscle.dwi import (
+    DwiSeries,
+    Floats,
+    GradientTable,
+    directions_from_fsl,
+    directions_to_fsl,
+    fsl_frame,
+    require_one_grid,
+)
+from dtimuscle.errors import DatasetError, GradientError, GridMismatchError, ImageError, LabelError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry, Side
 from dtimuscle.store.files import naming, read_text, read_tsv, write_bytes, write_text
@@ -67,6 +76,45 @@ def read_image(path: Path) -> tuple[Floats, Floats]:
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ImageError(f"{path}: its affine does not place voxels in space. Convert the DICOM files again.")
     return data, affine
+
+
+def read_on_grid(path: Path, shape: tuple[int, int, int], affine: Floats) -> Floats:
+    """Read a map and, if it lies on another grid, interpolate it linearly on the one that is wanted.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file with one value for each voxel.
+    shape : tuple of int
+        Of the wanted grid.
+    affine : ndarray of shape (4, 4)
+        Of the wanted grid, from voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    ndarray of shape (nx, ny, nz)
+        The map; NaN beyond what it covers.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or damaged.
+    ImageError
+        If it does not hold one volume.
+    """
+    values, own = read_image(path)
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    if values.ndim != 3:
+        raise ImageError(f"{path}: has the shape {values.shape}; one value for each voxel is needed. Give one volume.")
+    try:
+        require_one_grid(values.shape, own, shape, affine, names=str(path))
+    except GridMismatchError:
+        pass
+    else:
+        return values
+    resampled = resample_from_to(nib.Nifti1Image(values, own), (shape, affine), order=1, cval=np.nan)
+    return np.asarray(resampled.dataobj)
 
 
 def _content(path: Path) -> bytes:

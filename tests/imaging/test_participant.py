@@ -1,11 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dtimuscle.dwi import DwiSeries, GradientTable
-from dtimuscle.errors import GradientError, SettingsError
+from dtimuscle.errors import GradientError, ImageError, SettingsError
 from dtimuscle.imaging import participant
+from dtimuscle.imaging.fat import FatFraction
+from dtimuscle.imaging.mask import foreground_mask
 from dtimuscle.imaging.roi import measure_muscles
 from dtimuscle.muscles import MuscleLabels, Side
+from dtimuscle.running.studies import read_protocol
+from dtimuscle.simulation.effects import ScanEffects
+from dtimuscle.simulation.phantom import scan_phantom
+from dtimuscle.store.registry import read_registry
 
 TENSOR = np.diag([2.0e-3, 1.5e-3, 1.3e-3])
 SHAPE = (40, 32, 8)
@@ -107,13 +115,32 @@ def test_a_series_that_cannot_carry_a_tensor_is_refused_before_any_work(monkeypa
         participant.preprocess(few)
 
 
-def test_high_b_values_reach_the_issues():
-    preprocessed = participant.preprocess(leg_series(b=2000.0), denoise=False, unring=False, correct_motion=False)
-    assert any("2000 s/mm²" in issue.what for issue in preprocessed.issues)
+def fit(series, mask, *, estimator="iwls", **how):
+    signal = participant.water_signal(series, mask, **how)
+    return signal, participant.fit(signal, mask, estimator=estimator)
+
+
+def gracilis(affine, where):
+    return MuscleLabels(np.where(where, 7151, 0), affine, {7151: ("gracilis", Side.LEFT)})
+
+
+def test_high_b_values_reach_the_issues_of_a_fit_that_uses_them():
+    _, fitted = fit(leg_series(b=2000.0), is_leg())
+    assert any("2000 s/mm²" in issue.what for issue in fitted.issues)
+
+
+def test_motion_and_lost_slices_reach_the_quality(preprocessed):
+    assert preprocessed.quality.n_lost_slices == 0
+    assert 0 < preprocessed.quality.mean_framewise_mm <= preprocessed.quality.max_framewise_mm < 1.0
+    quality = participant.preprocess(
+        with_lost_slices(leg_series()), denoise=False, unring=False, correct_motion=False
+    ).quality
+    assert quality.n_lost_slices == 8
+    assert quality.mean_framewise_mm is None
 
 
 def test_the_fit_recovers_the_leg_and_is_described(preprocessed):
-    fitted = participant.fit(preprocessed.series, preprocessed.mask, estimator="wls")
+    _, fitted = fit(preprocessed.series, preprocessed.mask, estimator="wls")
     np.testing.assert_allclose(np.median(fitted.maps.md[is_deep()]), 1.6e-3, rtol=0.02)
     assert fitted.quality.n_voxels == preprocessed.mask.sum()
     assert fitted.quality.estimator == fitted.maps.estimator == "wls"
@@ -121,10 +148,9 @@ def test_the_fit_recovers_the_leg_and_is_described(preprocessed):
 
 
 def test_muscles_are_measured_with_the_estimator_of_the_maps(preprocessed):
-    maps = participant.fit(preprocessed.series, preprocessed.mask, estimator="ols").maps
-    values = np.where(is_leg(), 7151, 0).astype(np.uint16)
-    labels = MuscleLabels(values, maps.affine, {7151: ("gracilis", Side.LEFT)})
-    found = participant.measure(preprocessed.series, maps, labels, participant_id="sub-01", erosion_mm=2.5)
+    signal, fitted = fit(preprocessed.series, preprocessed.mask, estimator="ols")
+    maps, labels = fitted.maps, gracilis(preprocessed.series.affine, is_leg())
+    found = participant.measure(signal, maps, labels, participant_id="sub-01", erosion_mm=2.5)
     expected = measure_muscles(
         maps, labels, preprocessed.series, participant_id="sub-01", erosion_mm=2.5, estimator="ols"
     )
@@ -146,14 +172,12 @@ def with_lost_slices(series):
 def test_lost_slices_are_left_out_of_the_maps_and_of_the_muscles(correct_motion):
     whole = leg_series()
     steps = {"denoise": False, "unring": False, "correct_motion": correct_motion}
-    labels = MuscleLabels(np.where(is_deep(), 7151, 0), whole.affine, {7151: ("gracilis", Side.LEFT)})
+    labels = gracilis(whole.affine, is_deep())
 
     def md(series, **settings):
         made = participant.preprocess(series, **steps, **settings)
-        maps = participant.fit(made.series, made.mask, weights=made.weights).maps
-        table = participant.measure(
-            made.series, maps, labels, participant_id="sub-01", erosion_mm=0.0, weights=made.weights
-        ).table
+        signal, fitted = fit(made.series, made.mask, weights=made.weights)
+        table = participant.measure(signal, fitted.maps, labels, participant_id="sub-01", erosion_mm=0.0).table
         return made, table.loc[(table["parameter"] == "md") & (table["side"] == "left"), "mean"].to_numpy()
 
     lost = with_lost_slices(whole)
@@ -186,14 +210,14 @@ def test_high_shells_are_left_out_of_maps_and_mean_signals():
     # Kurtosis: the high shell is brighter than the tensor says.
     signal = np.concatenate([low.signal, 2 * high.signal[..., 2:]], axis=-1)
     series = DwiSeries(signal, low.affine, GradientTable(bvals, directions))
-    fitted = participant.fit(series, is_leg(), highest_b=1000.0)
+    signal, fitted = fit(series, is_leg(), highest_b=1000.0)
     np.testing.assert_allclose(fitted.maps.md[is_deep()], 1.6e-3, rtol=1e-5)
     assert "left out: b = 2000" in fitted.quality.shells
     assert any(issue.what == fitted.quality.shells for issue in fitted.issues)
-    labels = MuscleLabels(np.where(is_deep(), 7151, 0), series.affine, {7151: ("gracilis", Side.LEFT)})
-    table = participant.measure(series, fitted.maps, labels, participant_id="sub-01", highest_b=1000.0).table
+    labels = gracilis(series.affine, is_deep())
+    table = participant.measure(signal, fitted.maps, labels, participant_id="sub-01").table
     np.testing.assert_allclose(table.loc[table["parameter"] == "md", "mean"], 1.6e-3, rtol=1e-5)
-    spoilt = participant.fit(series, is_leg()).maps.md[is_deep()]
+    spoilt = fit(series, is_leg())[1].maps.md[is_deep()]
     assert np.all(spoilt < 1.55e-3)
 
 
@@ -214,3 +238,95 @@ def test_rician_correction_takes_out_what_the_floor_adds():
 def test_rician_correction_without_noise_is_refused():
     with pytest.raises(SettingsError, match="rician needs the noise that denoise finds"):
         participant.preprocess(leg_series(), denoise=False, rician=True)
+
+
+# What is not muscle's water
+
+
+def with_shells(*bvals, fat=0.0, blood=0.0):
+    """The leg without noise at several b-values, with a share of fat and of blood."""
+    parts = [leg_series(sd=0.0, b=b) for b in bvals]
+    first = parts[0].gradients
+    table = GradientTable(
+        np.r_[first.bvals, *(part.gradients.bvals[2:] for part in parts[1:])],
+        np.vstack([first.directions, *(part.gradients.directions[2:] for part in parts[1:])]),
+    )
+    water = np.concatenate([parts[0].signal, *(part.signal[..., 2:] for part in parts[1:])], axis=-1)
+    b0 = parts[0].signal[..., :1]
+    signal = (1 - fat - blood) * water + b0 * (
+        fat * np.exp(-1.9e-5 * table.bvals) + blood * np.exp(-0.05 * table.bvals)
+    )
+    return DwiSeries(signal, parts[0].affine, table)
+
+
+def values_of(signal, fitted, route, **how):
+    labels = gracilis(signal.series.affine, is_deep())
+    found = participant.measure(signal, fitted.maps, labels, participant_id="sub-01", erosion_mm=0.0, **how)
+    rows = found.table[(found.table["side"] == "left") & (found.table["route"] == route)]
+    return rows.set_index("parameter")["mean"], found
+
+
+def test_fat_is_subtracted_by_its_map_and_its_voxels_can_be_left_out():
+    share = 0.5 * 0.13 / (0.5 + 0.5 * 0.13)
+    series = with_shells(500.0, fat=share)
+    fat = FatFraction(np.full(SHAPE, 0.5), series.affine)
+    signal, fitted = fit(series, is_leg(), fat_model="map", fat=fat)
+    for route in ("voxelwise", "mean_signal"):
+        np.testing.assert_allclose(values_of(signal, fitted, route)[0]["md"], 1.6e-3, rtol=1e-4)
+    signal, fitted = fit(series, is_leg())
+    assert values_of(signal, fitted, "voxelwise", fat=fat)[0]["md"] < 1.5e-3
+    nothing, found = values_of(signal, fitted, "voxelwise", fat=fat, max_fat_fraction=0.4)
+    assert np.isnan(nothing["md"])
+    assert found.quality[0].n_fat == is_deep().sum()
+
+
+def test_fat_cannot_be_subtracted_without_its_map():
+    with pytest.raises(ImageError, match="there is no map of fat"):
+        fit(leg_series(), is_leg(), fat_model="map")
+
+
+def test_fat_is_found_by_its_diffusion_in_the_mean_signal_alone():
+    series = with_shells(300.0, 900.0, fat=0.1)
+    signal, fitted = fit(series, is_leg(), fat_model="diffusion")
+    np.testing.assert_allclose(values_of(signal, fitted, "mean_signal")[0]["md"], 1.6e-3, rtol=0.01)
+    assert values_of(signal, fitted, "voxelwise")[0]["md"] < 1.55e-3
+
+
+def test_one_shell_does_not_tell_fat_by_its_diffusion():
+    signal, fitted = fit(with_shells(500.0, fat=0.1), is_leg(), fat_model="diffusion")
+    values, found = values_of(signal, fitted, "mean_signal")
+    assert values.isna().all()
+    assert any("cannot be told from its diffusion" in issue.what for issue in found.issues)
+
+
+def test_blood_is_left_out_together_with_the_weights_of_its_volumes():
+    series = with_shells(200.0, 600.0, blood=0.08)
+    weights = np.ones(series.signal.shape, dtype=bool)
+    weights[..., 3] = False
+    spoilt = fit(series, is_leg())[1].maps.md[is_deep()]
+    signal, fitted = fit(series, is_leg(), separate_blood=True, weights=weights)
+    assert spoilt.min() > 1.65e-3
+    np.testing.assert_allclose(fitted.maps.md[is_deep()], 1.6e-3, rtol=1e-3)
+    np.testing.assert_allclose(signal.perfusion.fraction[is_deep()], 0.08, atol=1e-3)
+    assert signal.weights.shape == signal.series.signal.shape
+    assert not signal.weights[..., 1].any()
+
+
+def test_blood_that_cannot_be_told_leaves_the_series_and_says_so():
+    signal, fitted = fit(with_shells(500.0), is_leg(), separate_blood=True)
+    assert len(signal.series.gradients) == 14
+    assert any(issue.where == "perfusion" for issue in fitted.issues)
+
+
+def test_the_axes_of_the_b_vectors_are_judged_by_the_fibres_when_the_body_part_is_known():
+    protocol = read_protocol("thigh_3t").changed(matrix=(80, 40, 8), voxel_mm=(5.0, 5.0, 5.0))
+    scan = scan_phantom(protocol, read_registry(), ScanEffects(snr=40, motion_mm=0, motion_deg=0), seed=11)
+    gradients = scan.series.gradients
+    flipped = replace(scan.series, gradients=replace(gradients, directions=gradients.directions * [1, 1, -1]))
+    mask = foreground_mask(scan.series)
+    for series, verdict in ((scan.series, "as given"), (flipped, "flipped")):
+        signal = participant.water_signal(series, mask)
+        quality = participant.fit(signal, mask, directions_of="thigh").quality
+        assert quality.orientation == verdict
+        assert any(issue.where == "b-vectors" for issue in quality.issues) == (verdict == "flipped")
+    assert participant.fit(signal, mask).quality.orientation == ""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dtimuscle.dwi import DwiSeries, GradientTable, TensorMaps, select_shells
+from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.noise import SnrGrade
 from dtimuscle.imaging.quality import MuscleQuality, fit_quality, series_quality, shells
 from dtimuscle.imaging.tensor import count_voxels, fit_tensor
@@ -80,16 +81,28 @@ def test_motion_is_summarised_over_volumes():
     mask = np.ones(series.shape, dtype=bool)
     still = series_quality(series, mask)
     assert (still.mean_displacement_mm, still.max_displacement_mm, still.max_rotation_deg) == (None, None, None)
-    moved = series_quality(
-        series, mask, displacement_mm=np.array([0.0, 1.0, 5.0]), rotation_deg=np.array([0.0, 0.3, 0.1])
-    )
+    moved = series_quality(series, mask, motion=motion_of(series))
     assert (moved.mean_displacement_mm, moved.max_displacement_mm, moved.max_rotation_deg) == (2.0, 5.0, 0.3)
+    assert (moved.mean_framewise_mm, moved.max_framewise_mm) == (3.0, 4.0)
+
+
+def motion_of(series):
+    """Motion of three volumes."""
+    return MotionCorrected(
+        series,
+        np.tile(np.eye(4), (3, 1, 1)),
+        displacement_mm=np.array([0.0, 1.0, 5.0]),
+        rotation_deg=np.array([0.0, 0.3, 0.1]),
+        framewise_mm=np.array([0.0, 2.0, 4.0]),
+        issues=(),
+    )
 
 
 def test_b_values_beyond_gaussian_diffusion_are_warned_about():
     mask = np.ones((3, 4, 5), dtype=bool)
-    assert series_quality(series_with([0, 1200]), mask).issues == ()
-    (issue,) = series_quality(series_with([0, 500, 1250]), mask).issues
+    maps = maps_with(np.full(mask.shape, 1e-3), mask, mask)
+    assert fit_quality(maps, highest_b=1200.0).issues == ()
+    (issue,) = fit_quality(maps, highest_b=1250.0).issues
     assert issue.severity is Severity.WARNING
     assert "1250 s/mm²" in issue.what
     assert "Leave the high shells out" in issue.remedy
@@ -97,9 +110,10 @@ def test_b_values_beyond_gaussian_diffusion_are_warned_about():
 
 def test_issues_of_the_steps_are_kept():
     step = Issue(Severity.NOTE, "volume 3", "could not be aligned.", "Look at it.")
-    quality = series_quality(series_with([0, 3000]), np.ones((3, 4, 5), dtype=bool), issues=(step,))
-    assert len(quality.issues) == 2
-    assert step in quality.issues
+    mask = np.ones((3, 4, 5), dtype=bool)
+    assert series_quality(series_with([0, 3000]), mask, issues=(step,)).issues == (step,)
+    maps = maps_with(np.full(mask.shape, 1e-3), mask, mask)
+    assert fit_quality(maps, issues=(step,)).issues == (step,)
 
 
 def test_fits_that_are_missing_or_impossible_are_counted():
@@ -143,13 +157,11 @@ def test_the_reasons_for_missing_fits_stand_beside_their_number():
 
 
 def test_the_shells_of_the_tensor_are_said():
-    series = series_with([0, *[500] * 8, *[2000] * 8])
-    selection = select_shells(series.gradients)
-    used = DwiSeries(series.signal[..., selection.volumes], series.affine, series.gradients.subset(selection.volumes))
-    quality = series_quality(used, np.ones(series.shape, dtype=bool), selection=selection)
+    selection = select_shells(series_with([0, *[500] * 8, *[2000] * 8]).gradients)
+    mask = np.ones((3, 4, 5), dtype=bool)
+    quality = fit_quality(maps_with(np.full(mask.shape, 1e-3), mask, mask), selection=selection)
     assert quality.shells == selection.words
     assert "2000" in quality.to_dict()["shells"]
-    assert series_quality(series, np.ones(series.shape, dtype=bool)).shells == ""
 
 
 def test_the_quality_of_a_muscle_survives_json():
@@ -160,7 +172,7 @@ def test_the_quality_of_a_muscle_survives_json():
 def test_quality_survives_json():
     series = series_with([0, 500, 2000])
     mask = np.ones(series.shape, dtype=bool)
-    of_series = series_quality(series, mask, noise_sd=np.full(series.shape, 3.0), displacement_mm=np.ones(3))
+    of_series = series_quality(series, mask, noise_sd=np.full(series.shape, 3.0), motion=motion_of(series))
     record = json.loads(json.dumps(of_series.to_dict()))
     assert record["b_values"] == list(of_series.b_values)
     assert [Issue.from_dict(issue) for issue in record["issues"]] == list(of_series.issues)

@@ -12,7 +12,7 @@ from dtimuscle.issues import Severity
 from dtimuscle.roi_table import COLUMNS
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.settings import Study
-from dtimuscle.store import derivatives
+from dtimuscle.store import bids, derivatives
 from dtimuscle.store.bids import Dataset, read_dataset
 from dtimuscle.store.derivatives import STEPS
 
@@ -79,6 +79,8 @@ def test_found_results_are_those_that_were_computed(dataset):
         ({"erosion_mm": 1.0}, ("muscles",)),
         ({"estimator": "wls"}, ("tensor", "muscles")),
         ({"highest_b": 800.0}, ("tensor", "muscles")),
+        ({"max_fat_fraction": 0.3}, ("muscles",)),
+        ({"fat_model": "diffusion"}, ("tensor", "muscles")),
         ({"rician_coils": 2}, STEPS),
         ({"b0_threshold": 30.0}, STEPS),
         ({"workers": 0, "entry_p": 0.1, "seed": 1, "name": "other"}, ()),
@@ -222,10 +224,10 @@ def test_steps_before_the_fault_are_kept(dataset):
 def test_an_error_that_nobody_foresaw_is_the_participants_own(dataset, monkeypatch):
     fit = imaging.fit
 
-    def fit_or_fail(series, mask, *, estimator, weights, highest_b):
+    def fit_or_fail(signal, mask, *, estimator, directions_of):
         if failing.pop():
             raise ZeroDivisionError("division by zero")
-        return fit(series, mask, estimator=estimator, weights=weights, highest_b=highest_b)
+        return fit(signal, mask, estimator=estimator, directions_of=directions_of)
 
     failing = [False, True]
     monkeypatch.setattr(imaging, "fit", fit_or_fail)
@@ -267,9 +269,9 @@ def test_samples_that_preprocessing_left_out_reach_the_fit_and_the_muscles(datas
     for name in ("fit", "measure"):
         step = getattr(imaging, name)
 
-        def noted(*arguments, weights, step=step, **settings):
-            given.append(weights)
-            return step(*arguments, weights=weights, **settings)
+        def noted(signal, *arguments, step=step, **settings):
+            given.append(signal.weights)
+            return step(signal, *arguments, **settings)
 
         monkeypatch.setattr(imaging, name, noted)
     monkeypatch.setattr(imaging, "preprocess", with_weights)
@@ -277,6 +279,45 @@ def test_samples_that_preprocessing_left_out_reach_the_fit_and_the_muscles(datas
     assert processing.failures == ()
     assert [int(np.count_nonzero(~weights)) for weights in given] == [1, 1, 1, 1]
     assert processing.quality("tensor")["n_samples_left_out"].tolist() == [1, 1]
+
+
+def with_fat(dataset, share):
+    """Give each participant a map of fat where the kit looks for it."""
+    for scan in dataset.scans:
+        image = nib.load(scan.image)
+        bids.write_fat_fraction(
+            bids.fat_folder(dataset.root), scan.participant_id, np.full(image.shape[:3], share), image.affine
+        )
+    return read_dataset(dataset.root)
+
+
+def test_fat_is_taken_into_account_where_there_is_a_map(dataset):
+    before = run(dataset).roi_table()
+    dataset = with_fat(dataset, 0.2)
+    processing = run(dataset)
+    assert computed(processing) == [("tensor", "muscles")] * 2
+    assert processing.muscle_quality()["fat_fraction"].to_numpy() == pytest.approx(0.2)
+    assert processing.roi_table()["mean"].equals(before["mean"])
+    water = run(dataset, fat_model="map").roi_table()
+    is_md = water["parameter"] == "md"
+    # These few voxels brighten with b; taking what stays away makes that steeper.
+    assert (water.loc[is_md, "mean"] < before.loc[is_md, "mean"]).all()
+    left_out = run(dataset, max_fat_fraction=0.1)
+    assert left_out.roi_table()["mean"].isna().all()
+    assert (left_out.muscle_quality()["n_fat"] > 0).all()
+
+
+def test_a_map_of_fat_that_changes_is_read_again(dataset):
+    dataset = with_fat(dataset, 0.2)
+    run(dataset)
+    assert computed(run(dataset)) == [(), ()]
+    assert computed(run(with_fat(dataset, 0.3))) == [("tensor", "muscles")] * 2
+
+
+def test_fat_that_is_to_be_subtracted_without_a_map_is_the_participants_failure(dataset):
+    processing = run(dataset, fat_model="map")
+    assert all("no map of fat" in failure.what for failure in processing.failures)
+    assert len(processing.failures) == 2
 
 
 def test_slices_too_small_to_be_judged_are_an_issue_of_the_participant(dataset):

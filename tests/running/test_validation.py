@@ -6,12 +6,13 @@ import pytest
 
 from dtimuscle.issues import Severity
 from dtimuscle.running.validation import Validation, validate_dataset
+from dtimuscle.settings import Study
 from dtimuscle.store.bids import read_dataset
 from dtimuscle.store.registry import read_registry
 
 
 def validate(root) -> Validation:
-    return validate_dataset(read_dataset(root), read_registry(), b0_threshold=20.0)
+    return validate_dataset(read_dataset(root), read_registry(), Study())
 
 
 def errors(validation: Validation) -> list[str]:

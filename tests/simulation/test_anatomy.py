@@ -1,9 +1,19 @@
 import numpy as np
 import pytest
 
+from dtimuscle.errors import SimulationError
 from dtimuscle.imaging.roi import eroded_labels
 from dtimuscle.muscles import Side
-from dtimuscle.simulation.anatomy import AIR, CORTICAL_BONE, FIRST_MUSCLE, MARROW, MUSCLES, VESSELS, build_thighs
+from dtimuscle.simulation.anatomy import (
+    AIR,
+    CORTICAL_BONE,
+    FIRST_MUSCLE,
+    MARROW,
+    MUSCLES,
+    TENDON,
+    VESSELS,
+    build_thighs,
+)
 from dtimuscle.simulation.cohort import participant_rng
 
 STUDIED = {"gluteus_maximus", "gracilis", "rectus_femoris", "adductor_magnus", "adductor_longus"}
@@ -94,3 +104,49 @@ def test_every_muscle_keeps_enough_voxels_when_its_rim_is_left_out(registry, pro
         kept = eroded_labels(labels, erosion_mm=2.5)
         for code, name in labels.meaning.items():
             assert (kept.values == code).sum() >= 20, name
+
+
+def right(registry, name, z, **changed):
+    """Area of a right muscle, and of all muscles, at each height, mm²."""
+    thighs = build_thighs(40.0, registry, rng=participant_rng(7, "sub-001"), **changed)
+    regions = thighs.regions_at(X, Y, np.asarray(z, dtype=float))
+    (region,) = (r for r, meaning in thighs.meaning.items() if meaning == (name, Side.RIGHT))
+    pixel = 2.5**2
+    return (regions == region).sum(axis=(0, 1)) * pixel, (regions >= FIRST_MUSCLE).sum(axis=(0, 1)) * pixel, regions
+
+
+def test_a_belly_tapers_and_goes_on_as_a_tendon(registry):
+    heights = np.arange(-80.0, 41, 10)
+    area, _, regions = right(registry, "adductor_longus", heights)
+    assert (np.diff(area) >= 0).all()
+    assert area[0] == 0
+    assert area[-1] > 700
+    assert (regions == TENDON).any(axis=(0, 1))[heights < -50].all()
+
+
+def test_muscles_change_enough_from_slice_to_slice_that_motion_along_the_body_shows(registry):
+    changes = []
+    for name in MUSCLES:
+        area, _, _ = right(registry, name, [-15.0, 15.0])
+        changes.append(abs(area[1] - area[0]) / area.max())
+    assert sum(change > 0.15 for change in changes) >= 5
+
+
+def test_the_thigh_is_as_large_and_widens_as_one_that_was_measured(registry):
+    # Of a healthy thigh, 100 mm apart: 174 and 252 cm² (mean of both sides).
+    _, _, regions = right(registry, "gracilis", [-50.0, 50.0])
+    areas = (regions != AIR).sum(axis=(0, 1)) * 2.5**2 / 2 / 100
+    np.testing.assert_allclose(areas, [174, 252], rtol=0.1)
+
+
+def test_wasting_takes_its_share_of_muscle_and_leaves_the_skin_where_it_was(registry):
+    heights = np.arange(-15.0, 16, 5)
+    _, healthy, before = right(registry, "gracilis", heights)
+    _, wasted, after = right(registry, "gracilis", heights, area_share=0.8)
+    np.testing.assert_allclose(wasted / healthy, 0.8, atol=0.03)
+    np.testing.assert_array_equal(before == AIR, after == AIR)
+
+
+def test_more_than_is_drawn_cannot_be_scanned(registry):
+    with pytest.raises(SimulationError, match="400 mm along the thigh; at most 240 mm"):
+        build_thighs(400.0, registry, rng=participant_rng(7, "sub-001"))

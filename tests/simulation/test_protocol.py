@@ -86,3 +86,24 @@ def test_a_missing_tissue_is_named(protocol_values):
 def test_what_is_no_mapping_is_refused(values):
     with pytest.raises(SimulationError, match=r"p\.yaml: found .*; allowed: a mapping with name, statement"):
         Protocol.from_mapping(values, source="p.yaml")
+
+
+def test_a_protocol_without_what_came_later_is_still_read(protocol_values):
+    del protocol_values["tissues"]["tendon"], protocol_values["phase_bandwidth_hz"]
+    protocol = Protocol.from_mapping(protocol_values, source="p.yaml")
+    assert protocol.tissues["tendon"] == protocol.tissues["cortical_bone"]
+    assert protocol.phase_bandwidth_hz.value == 40
+
+
+def test_further_shells_follow_the_first(protocol):
+    shell = {"b_value_s_mm2": 1000.0, "n_directions": 8, "assumed": True, "reason": "for this test"}
+    gradients = protocol.changed(shells=[shell]).gradients()
+    np.testing.assert_array_equal(gradients.bvals, [0] * 2 + [500] * 12 + [1000] * 8)
+    np.testing.assert_allclose(gradients.directions[14:], spread_directions(8))
+
+
+def test_a_changed_protocol_is_checked(protocol):
+    assert protocol.changed(matrix=(8, 8, 2)).shape == (8, 8, 2)
+    assert protocol.changed(voxel_mm=(3.0, 3.0, 6.0)).height_mm == 48
+    with pytest.raises(SimulationError, match=r"thigh_3t, changed: .*matrx"):
+        protocol.changed(matrx=(8, 8, 2))

@@ -159,6 +159,29 @@ def test_labels_may_lie_elsewhere(make_dataset, tmp_path):
     assert dataset.scans[0].labels.is_relative_to(elsewhere)
 
 
+def test_maps_of_fat_are_found_beside_the_labels_or_where_they_are_said_to_be(make_dataset, tmp_path):
+    root = make_dataset(("sub-01",), grades={"sub-01": 3})
+    assert bids.read_dataset(root).scans[0].fat_fraction is None
+    elsewhere = tmp_path / "fat"
+    for folder in (bids.fat_folder(root), elsewhere):
+        bids.write_fat_fraction(folder, "sub-01", np.zeros((2, 2, 2)), np.eye(4))
+    assert bids.read_dataset(root).scans[0].fat_fraction.is_relative_to(root)
+    (elsewhere / "sub-01" / "dwi" / "sub-01_param-fatfraction_dwimap.nii.gz").rename(elsewhere / "sub-01_PDFF.nii.gz")
+    dataset = bids.read_dataset(root, fat_fraction=elsewhere)
+    assert dataset.scans[0].fat_fraction is None
+    ((where, what),) = found(dataset)
+    assert (where, what) == ("sub-01", f"has no fat-fraction map under {elsewhere}.")
+    (elsewhere / "sub-01_PDFF.nii.gz").rename(elsewhere / "sub-01" / "dwi" / "sub-01_PDFF.nii.gz")
+    dataset = bids.read_dataset(root, fat_fraction=elsewhere)
+    assert dataset.scans[0].fat_fraction.name == "sub-01_PDFF.nii.gz"
+    assert dataset.issues == ()
+
+
+def test_a_folder_of_fat_that_is_not_there_is_named(make_dataset, tmp_path):
+    with pytest.raises(DatasetError, match="nothing: there is no such folder"):
+        bids.read_dataset(make_dataset(("sub-01",)), fat_fraction=tmp_path / "nothing")
+
+
 # Who is there
 
 
@@ -281,8 +304,8 @@ def test_the_maps_of_the_truth_are_written_under_their_bids_names(tmp_path, seri
     maps = TensorMaps(fa, md, other, other, np.zeros((*series.shape, 3)), other, mask, mask, series.affine, "ols")
     bids.write_truth(tmp_path, "sub-01", maps)
     written = sorted(path.name for path in (tmp_path / "sub-01" / "dwi").iterdir())
-    assert written == [f"sub-01_model-tensor_param-{name}_dwimap.nii.gz" for name in ("fa", "md")]
-    data, _ = read_image(tmp_path / "sub-01" / "dwi" / written[1])
+    assert written == [f"sub-01_model-tensor_param-{name}_dwimap.nii.gz" for name in ("direction", "fa", "md")]
+    data, _ = read_image(tmp_path / "sub-01" / "dwi" / written[2])
     np.testing.assert_array_equal(data, np.float32(1.5e-3))
 
 

@@ -181,9 +181,10 @@ def test_samples_that_are_left_out_survive_saving(dataset, place, series):
 
 def test_quality_is_there_once_it_was_written(dataset, place):
     scan = dataset.scans[0]
-    derivatives.write_roi_rows(place, scan, pd.DataFrame([row()]), [Issue(Severity.NOTE, "sub-01", "is odd.")])
+    issue = Issue(Severity.NOTE, "sub-01", "is odd.")
+    derivatives.write_roi_rows(place, scan, pd.DataFrame([row()]), {"issues": [issue.to_dict()]})
     (record,) = derivatives.read_quality(place, "muscles", scan)["issues"]
-    assert Issue.from_dict(record) == Issue(Severity.NOTE, "sub-01", "is odd.")
+    assert Issue.from_dict(record) == issue
 
 
 # Maps
@@ -272,5 +273,5 @@ def test_a_roi_table_that_was_spoilt_is_named(tmp_path, old, new, kind):
 
 
 def test_rows_of_a_participant_are_found_again(dataset, place):
-    derivatives.write_roi_rows(place, dataset.scans[0], pd.DataFrame([row()]), [])
+    derivatives.write_roi_rows(place, dataset.scans[0], pd.DataFrame([row()]), {"issues": []})
     assert derivatives.read_roi_rows(place, dataset.scans[0])["mean"].tolist() == [1.02e-3 / 3]

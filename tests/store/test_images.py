@@ -18,6 +18,7 @@ from dtimuscle.store.images import (
     read_gradients,
     read_image,
     read_labels,
+    read_on_grid,
     write_gradients,
     write_image,
     write_label_table,
@@ -145,6 +146,26 @@ def test_a_damaged_image_is_named_in_one_line(tmp_path, name, damage):
 def _flipped(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 50]) + content[middle + 50 :]
+
+
+def test_a_map_on_another_grid_is_interpolated_through_the_headers(tmp_path):
+    path, fine = tmp_path / "map.nii.gz", np.diag([1.0, 1.0, 2.0, 1.0])
+    x, y, z = np.indices((20, 20, 10))
+    write_image(path, (x + 2 * y + 6 * z).astype(np.float32), fine)
+    coarse = np.array([[-2.0, 0, 0, 15], [0, 2, 0, 3], [0, 0, 3, 1], [0, 0, 0, 1]])
+    found = read_on_grid(path, (5, 6, 4), coarse)
+    i, j, k = np.indices((5, 6, 4))
+    # A map that is linear in space stays the same function of space, mirrored storage or not.
+    np.testing.assert_allclose(found, (15 - 2 * i) + 2 * (3 + 2 * j) + 3 * (1 + 3 * k), atol=1e-4)
+    beyond = read_on_grid(path, (5, 6, 40), coarse)
+    assert np.isnan(beyond[..., -1]).all()
+    np.testing.assert_array_equal(read_on_grid(path, (20, 20, 10), fine), read_image(path)[0])
+
+
+def test_a_map_of_several_volumes_is_refused(tmp_path):
+    write_image(tmp_path / "map.nii.gz", np.zeros((3, 3, 3, 2), np.float32), np.eye(4))
+    with pytest.raises(ImageError, match="one value for each voxel"):
+        read_on_grid(tmp_path / "map.nii.gz", (3, 3, 3), np.eye(4))
 
 
 def test_an_image_of_colours_is_refused(tmp_path):

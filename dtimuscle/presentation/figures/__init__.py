@@ -12,6 +12,7 @@ from dtimuscle.presentation.figures.images import (
     axial_slice,
     before_after_figure,
     displacement_figure,
+    slice_figure,
     tensor_maps_figure,
 )
 from dtimuscle.presentation.figures.logistic import odds_ratio_figure
@@ -46,6 +47,7 @@ __all__ = [
     "penalty_figure",
     "power_figure",
     "roc_figure",
+    "slice_figure",
     "tensor_maps_figure",
     "turning_figure",
     "validation_figure",

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -258,6 +259,71 @@ def displacement_figure(
             "what it missed."
         )
         return figure_exhibit(figure, name, "Motion between volumes", summary, data, alt=alt)
+
+
+def slice_figure(
+    loss: Floats,
+    is_outlier: NDArray[np.bool_],
+    *,
+    is_b0: NDArray[np.bool_] | None = None,
+    what: str = "",
+    name: str = "slices",
+) -> Exhibit:
+    """Show how much of its signal each slice of each volume lacks.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n_slices, n)
+        Share of the expected signal that is missing; NaN where it cannot be judged.
+    is_outlier : ndarray of bool, shape (n_slices, n)
+        Slices that are left out of the fit.
+    is_b0 : ndarray of bool, shape (n,), optional
+        Which volumes have no diffusion weighting.
+    what : str, default=""
+        Participant, for the summary.
+    name : str, default="slices"
+        Identifier of the exhibit.
+
+    Returns
+    -------
+    Exhibit
+        One square for each slice and volume; lost slices are framed.
+    """
+    n_slices, n = loss.shape
+    n_lost = int(np.count_nonzero(is_outlier))
+    height = float(np.clip(0.9 + 0.14 * n_slices, 1.9, 5.0))
+    with drawing():
+        figure = Figure(figsize=(NARROW, height), layout="constrained")
+        ax = figure.subplots()
+        shown = ax.imshow(
+            100 * loss, cmap="RdBu_r", vmin=-100, vmax=100, origin="lower", aspect="auto", interpolation="nearest"
+        )
+        framed = {"fill": False, "edgecolor": INK, "linewidth": 1.2, "zorder": 3, "clip_on": False}
+        for number, volume in np.argwhere(is_outlier):
+            ax.add_patch(Rectangle((volume - 0.5, number - 0.5), 1, 1, **framed))
+        ax.set(xlabel="Volume", ylabel="Slice")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
+        bar = figure.colorbar(shown, ax=ax, ticks=[-100, 0, 100])
+        bar.set_ticklabels(["brighter", "as expected", "lost"])
+        bar.outline.set_visible(False)
+        ax.set_title(f"{n_lost} lost of {n_slices * n} (framed)", fontweight="normal", color=MUTED)
+        numbers, volumes = np.indices(loss.shape)
+        data = pd.DataFrame(
+            {
+                "volume": volumes.ravel(),
+                "slice": numbers.ravel(),
+                "is_b0": np.zeros(loss.size, dtype=bool) if is_b0 is None else np.asarray(is_b0)[volumes.ravel()],
+                "loss": loss.ravel(),
+                "is_outlier": is_outlier.ravel(),
+            }
+        )
+        alt = f"Signal of {n_slices} slices in {n} volumes against what is expected: {n_lost} are lost."
+        summary = (
+            f"{what + ': ' if what else ''}signal of each slice against what the other volumes and slices say. "
+            f"{n_lost} of {n_slices * n} slices lost so much that the fit leaves them out."
+        )
+        return figure_exhibit(figure, name, "Lost slices", summary, data, alt=alt)
 
 
 def _storage(affine: Floats) -> tuple[tuple[int, int, int], tuple[float, float, float]]:

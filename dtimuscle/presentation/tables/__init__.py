@@ -17,7 +17,7 @@ from dtimuscle.presentation.tables.power import detectable_table, sample_size_ta
 from dtimuscle.presentation.tables.printed import claims_table, readings_table
 from dtimuscle.presentation.tables.robustness import robustness_table
 from dtimuscle.presentation.tables.roc import auc_comparison_table, auc_table, cut_off_table, partial_auc_table
-from dtimuscle.presentation.tables.scans import bias_table, quality_table
+from dtimuscle.presentation.tables.scans import bias_table, muscle_quality_table, quality_table
 from dtimuscle.presentation.tables.validation import calibration_table, validation_table
 from dtimuscle.presentation.tables.verdict_words import plain_verdicts, verdict_subject
 from dtimuscle.presentation.tables.verdicts import verdict_pairs, verdict_table
@@ -47,6 +47,7 @@ __all__ = [
     "missing_table",
     "model_fit_table",
     "multivariable_table",
+    "muscle_quality_table",
     "ordinal_table",
     "partial_auc_table",
     "penalised_table",
