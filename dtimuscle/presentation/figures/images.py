@@ -298,9 +298,9 @@ def slice_figure(
         shown = ax.imshow(
             100 * loss, cmap="RdBu_r", vmin=-100, vmax=100, origin="lower", aspect="auto", interpolation="nearest"
         )
-        framed = {"fill": False, "edgecolor": INK, "linewidth": 1.2, "zorder": 3, "clip_on": False}
         for number, volume in np.argwhere(is_outlier):
-            ax.add_patch(Rectangle((volume - 0.5, number - 0.5), 1, 1, **framed))
+            place = (volume - 0.5, number - 0.5)
+            ax.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=INK, linewidth=1.2, zorder=3, clip_on=False))
         ax.set(xlabel="Volume", ylabel="Slice")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
