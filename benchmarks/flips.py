@@ -26,7 +26,8 @@ from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.settings import SimulationSettings
 from dtimuscle.store import places
 from dtimuscle.store.bids import Scan, read_dataset
-from dtimuscle.store.images import read_dwi, read_gradients, read_labels
+from dtimuscle.store.images import read_dwi, read_gradients
+from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry
 
 REPORT = Path(__file__).with_suffix(".md")

@@ -121,3 +121,32 @@ def summarise_muscles(table: pd.DataFrame, *, route: str, statistic: str, side: 
             "md_sd": md["value"].std(),
         }
     ).reset_index(names="muscle")
+
+
+def left_right_differences(table: pd.DataFrame, *, route: str, statistic: str) -> pd.DataFrame:
+    """Hold the left side of each muscle against the right.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `check_roi_table` returns it.
+    route, statistic : str
+        Which value of a muscle; see `select_values`.
+
+    Returns
+    -------
+    DataFrame
+        One row per participant, session, muscle and parameter that has both sides: `left` and `right` in stored
+        units, `difference` (left − right) and `percent`, the difference over the mean of the two; NaN where a side
+        has no value.
+    """
+    keys = ["participant_id", "session", "muscle", "parameter"]
+    sides = [
+        select_values(table, route=route, statistic=statistic, side=side)[[*keys, "value"]].rename(
+            columns={"value": side}
+        )
+        for side in ("left", "right")
+    ]
+    both = sides[0].merge(sides[1], on=keys, sort=False)
+    difference = both["left"] - both["right"]
+    return both.assign(difference=difference, percent=200 * difference / (both["left"] + both["right"]))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dtimuscle.errors import SettingsError
 
 Positive = Annotated[float, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 NotNegative = Annotated[float, Field(ge=0)]
 Estimator = Literal["ols", "wls", "iwls", "nlls", "restore", "robust"]
 Engine = Literal["kit", "dipy"]
@@ -155,6 +156,45 @@ class RoiSettings(Section):
     """Voxels with a larger share of fat are left out, where there is a fat-fraction map."""
 
 
+class QualitySettings(Section):
+    """From where on a scan is looked at, and from where on it is left out of the statistics."""
+
+    look_below_snr: NotNegative = 25.0
+    """SNR of the muscles below which a scan is looked at."""
+    leave_out_below_snr: NotNegative = 10.0
+    """SNR of the muscles below which a scan is left out."""
+    look_above_framewise_mm: NotNegative = 5.0
+    """Mean motion from volume to volume above which a scan is looked at, mm."""
+    leave_out_above_framewise_mm: NotNegative = 10.0
+    """Mean motion from volume to volume above which a scan is left out, mm."""
+    look_above_jump_mm: NotNegative = 10.0
+    """Largest motion from one volume to the next above which a scan is looked at, mm."""
+    leave_out_above_jump_mm: NotNegative = 30.0
+    """Largest motion from one volume to the next above which a scan is left out, mm."""
+    look_above_lost_percent: Percent = 5.0
+    """Lost slices above which a scan is looked at, percent of all slices of all volumes."""
+    leave_out_above_lost_percent: Percent = 20.0
+    """Lost slices above which a scan is left out, percent of all slices of all volumes."""
+    look_above_impossible_percent: Percent = 10.0
+    """Impossible voxels in muscle above which a scan is looked at, percent."""
+    leave_out_above_impossible_percent: Percent = 30.0
+    """Impossible voxels in muscle above which a scan is left out, percent."""
+    look_above_residual_percent: Percent = 5.0
+    """Signal that the tensor leaves unexplained above which a scan is looked at, percent of that at b = 0."""
+    leave_out_above_residual_percent: Percent = 15.0
+    """Signal that the tensor leaves unexplained above which a scan is left out, percent of that at b = 0."""
+    look_above_missing_percent: Percent = 1.0
+    """Muscles and sides without values above which a scan is looked at, percent."""
+    leave_out_above_missing_percent: Percent = 50.0
+    """Muscles and sides without values above which a scan is left out, percent."""
+    flipped_axes: Literal["use", "look", "leave out"] = "look"
+    """What is done about b-vectors with a flipped axis; FA and ADC stay right, directions do not."""
+    exclude: tuple[str, ...] = ()
+    """Participants that are left out by hand, 001 or sub-001; with sessions also sub-001_ses-1."""
+    leave_out: bool = True
+    """Leave out of the statistics what is rated so; false: rate and show only."""
+
+
 class AnalysisSettings(Section):
     """Which values are compared, and how."""
 
@@ -214,6 +254,8 @@ class ExecutionSettings(Section):
 
     workers: Annotated[int, Field(ge=0)] = 0
     """Participants that are processed at a time; 0: one for each core."""
+    participant_pages: bool = True
+    """Write a page for each participant, by `notebooks/participant.ipynb`."""
 
 
 class Study(Section):
@@ -232,6 +274,7 @@ class Study(Section):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     tensor: TensorSettings = TensorSettings()
     roi: RoiSettings = RoiSettings()
+    quality: QualitySettings = QualitySettings()
     analysis: AnalysisSettings = AnalysisSettings()
     replication: ReplicationSettings = ReplicationSettings()
     execution: ExecutionSettings = ExecutionSettings()

@@ -11,6 +11,7 @@ import pytest
 
 from dtimuscle.running.notebooks import NOTEBOOKS, notebook_path, parameters_for
 from dtimuscle.running.parameters import read_parameters
+from dtimuscle.running.participant_pages import NOTEBOOK as PARTICIPANT
 from dtimuscle.running.session import open_session
 from dtimuscle.settings import Study, leaf_sections
 from dtimuscle.store.runs import Run
@@ -34,7 +35,8 @@ def annotation_of(value: Any) -> str:
 
 
 def test_the_notebooks_of_the_flow_are_the_notebooks_of_the_folder():
-    assert sorted(path.stem for path in notebook_path("").parent.glob("*.ipynb")) == list(NOTEBOOKS)
+    there = sorted(path.stem for path in notebook_path("").parent.glob("*.ipynb"))
+    assert there == [*NOTEBOOKS, PARTICIPANT]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -85,7 +87,8 @@ def test_every_setting_but_those_of_the_simulation_can_be_given_to_some_notebook
     offered = {name for notebook in NOTEBOOKS for name in read_parameters(notebook_path(notebook))}
     of_the_simulation = {name for name, section in leaf_sections().items() if section == "simulation"}
     not_offered = set(leaf_sections()) - offered - of_the_simulation
-    assert not_offered == {"name"}
+    # Whether pages of participants are written is for the runner, which writes them.
+    assert not_offered == {"name", "participant_pages"}
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -99,7 +102,7 @@ def test_the_runner_gives_each_notebook_every_setting_that_it_asks_for(notebook,
 
 # Another value of each kind of parameter; words that only some values fit have theirs by name.
 OTHERS = {"engine": "dipy", "estimator": "ols", "route": "mean_signal", "statistic": "median", "side": "left"}
-OTHERS |= {"missing": "imputation", "scenario": "null", "published": "another"}
+OTHERS |= {"missing": "imputation", "scenario": "null", "published": "another", "flipped_axes": "leave out"}
 
 
 def another(name: str, value: Any) -> Any:

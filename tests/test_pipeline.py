@@ -24,7 +24,7 @@ SIMULATED = "Simulated data, not patients"
 TABLES = {
     "01_preprocessing": ("gradients", "quality"),
     "02_tensor_fitting": ("estimators", "fit_quality"),
-    "03_roi_statistics": ("muscles", "muscle_quality", "bias"),
+    "03_roi_statistics": ("muscles", "muscle_quality", "odd_scans", "sizes_and_sides", "bias"),
     "04_modelling": (
         "missing_values", "complete_cases", "characteristics", "group_comparison", "group_effects", "group_tests",
         "correlation", "adjusted_correlation", "univariate", "multivariable", "prespecified", "model_fit", "penalised",
@@ -39,7 +39,7 @@ TABLES = {
 FIGURES = {
     "01_preprocessing": ("slices", "denoising", "unringing", "motion", "displacement"),
     "02_tensor_fitting": ("tensor_maps",),
-    "03_roi_statistics": ("eroded_labels", "bias_by_muscle"),
+    "03_roi_statistics": ("eroded_labels", "quality_strips", "scans_fa", "scans_md", "bias_by_muscle"),
     "04_modelling": (
         "missing_patterns", "groups_fa", "groups_md", "hedges_g", "correlation_with_grade", "correlation_heatmap",
         "odds_ratios", "prespecified_odds_ratios", "penalty", "penalised_odds_ratios", "ordinal_odds_ratios",
@@ -63,7 +63,7 @@ def expected_files(notebooks: tuple[str, ...]) -> set[str]:
     figures = [name for notebook in notebooks for name in FIGURES[notebook]]
     files = {
         ".dtimuscle-run", "index.html", "results.json", "run.json", "issues.json", "study.yaml", "roi.tsv", "roi.json",
-        "participants.tsv", "tables/estimates.csv",
+        "participants.tsv", "ratings.json", "cohort.html", "tables/estimates.csv",
     }  # fmt: skip
     files |= {f"{notebook}.html" for notebook in notebooks}
     files |= {f"notebooks/{notebook}.ipynb" for notebook in notebooks}

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from dtimuscle.errors import RoiTableError
-from dtimuscle.roi_table import COLUMNS, check_roi_table, select_values, summarise_muscles
+from dtimuscle.roi_table import COLUMNS, check_roi_table, left_right_differences, select_values, summarise_muscles
 
 
 def row(**changes) -> dict:
@@ -83,3 +83,17 @@ def test_muscles_are_summarised_over_participants_and_missing_values_counted():
         "muscle": "gracilis", "n": 2, "n_missing": 1, "n_label": 120, "n_kept": 20, "fa_mean": pytest.approx(0.3),
         "fa_sd": pytest.approx(0.02**0.5), "md_mean": pytest.approx(2e-3), "md_sd": pytest.approx(1e-3),
     }  # fmt: skip
+
+
+def test_the_left_side_is_held_against_the_right_in_units_and_percent():
+    rows = [
+        row(participant_id=who, muscle=muscle, side=side, mean=value)
+        for who, muscle, side, value in (
+            ("a", "gracilis", "left", 0.3), ("a", "gracilis", "right", 0.2), ("b", "gracilis", "right", 0.25),
+            ("b", "gracilis", "left", float("nan")), ("a", "sartorius", "left", 0.4), ("a", "sartorius", "both", 0.4),
+        )
+    ]  # fmt: skip
+    found = left_right_differences(table(*rows), route="voxelwise", statistic="mean")
+    assert found[["participant_id", "muscle"]].values.tolist() == [["a", "gracilis"], ["b", "gracilis"]]
+    assert found["difference"].tolist() == [pytest.approx(0.1), pytest.approx(float("nan"), nan_ok=True)]
+    assert found["percent"].tolist() == [pytest.approx(40.0), pytest.approx(float("nan"), nan_ok=True)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, select_shells
 from dtimuscle.errors import ImageError, SettingsError
-from dtimuscle.imaging.denoise import Engine
+from dtimuscle.imaging.denoise import Engine, patch_shape
 from dtimuscle.imaging.denoise import denoise as remove_noise
 from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, FatFraction, subtract_fat
 from dtimuscle.imaging.gradients import check_orientation
@@ -18,6 +18,7 @@ from dtimuscle.imaging.outliers import SliceOutliers, find_lost_slices, weights_
 from dtimuscle.imaging.perfusion import TISSUE_B, Perfusion, separate_perfusion
 from dtimuscle.imaging.quality import FitQuality, SeriesQuality, fit_quality, series_quality
 from dtimuscle.imaging.roi import RoiMeasurement, measure_muscles
+from dtimuscle.imaging.snapshots import Course, describe_course, residual_map, take_snapshot
 from dtimuscle.imaging.tensor import count_voxels, fit_tensor
 from dtimuscle.imaging.unring import find_sampling
 from dtimuscle.imaging.unring import unring as remove_ringing
@@ -44,6 +45,8 @@ class Preprocessed:
         Signal-to-noise ratio, motion, and issues.
     weights : ndarray of bool, shape (nx, ny, nz, n), or None
         Samples that count; False where lost slices reach. None when all count.
+    course : Course or None
+        What each step did, in pictures and numbers.
     """
 
     series: DwiSeries
@@ -51,6 +54,7 @@ class Preprocessed:
     noise_sd: Floats | None
     quality: SeriesQuality
     weights: Bools | None = None
+    course: Course | None = None
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -96,10 +100,13 @@ class Fitted:
         FA (no unit), diffusivities (mm²/s) and directions.
     quality : FitQuality
         Unusable and impossible fits, and issues.
+    residual : ndarray of shape (nx, ny, nz) or None
+        What the tensor leaves unexplained (see `residual_map`).
     """
 
     maps: TensorMaps
     quality: FitQuality
+    residual: Floats | None = None
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -166,12 +173,13 @@ def preprocess(
         raise SettingsError("rician needs the noise that denoise finds. Set denoise to true, or rician to false.")
     series.gradients.require_tensor()
     first_mask = foreground_mask(series) if mask is None else mask
+    given, shots = series.gradients, [take_snapshot("scanned", series)]
     noise_sd = motion = None
     issues = find_sampling(series).issues
-    outliers = n_lost_slices = None
+    outliers = n_lost_slices = judged = None
     if find_outliers:
         outliers, more = _lost_slices(series, first_mask)
-        issues += more
+        judged, issues = outliers, issues + more
         n_lost_slices = None if outliers is None else outliers.n_outliers
         # Where all slices are whole, all samples count.
         outliers = outliers if n_lost_slices else None
@@ -179,12 +187,17 @@ def preprocess(
     if denoise:
         denoised = remove_noise(series, first_mask, engine=engine)
         series, noise_sd = denoised.series, denoised.noise_sd
+        patch = patch_shape(series.shape, len(given)) if engine == "kit" else None
+        noise = float(np.nanmedian(noise_sd)) if np.isfinite(noise_sd).any() else None
+        shots.append(take_snapshot("denoised", series, engine=engine, patch=patch, noise_sd=noise))
         if rician:
             noise_sd = gaussian_noise_sd(series.signal, noise_sd, n_coils=n_coils)
             corrected = correct_rician(series.signal, noise_sd, n_coils=n_coils)
             series, issues = series.with_signal(corrected.signal), issues + corrected.issues
+            shots.append(take_snapshot("rician", series, n_coils=n_coils))
     if unring:
         series = remove_ringing(series, engine=engine)
+        shots.append(take_snapshot("unringed", series, engine=engine))
     if correct_motion:
         aligned = align_volumes(series, first_mask, engine=engine)
         series, issues = aligned.series, issues + aligned.issues
@@ -192,6 +205,7 @@ def preprocess(
             weights = weights_after_motion(outliers, series, aligned.transforms)
         # All zeros mean that nothing could be measured, which is not the same as nobody having moved.
         motion = aligned if aligned.displacement_mm.any() else None
+        shots.append(take_snapshot("aligned", series, engine=engine))
     final_mask = foreground_mask(series) if mask is None else mask
     quality = series_quality(
         series,
@@ -201,7 +215,8 @@ def preprocess(
         n_lost_slices=n_lost_slices,
         issues=issues,
     )
-    return Preprocessed(series, final_mask, noise_sd, quality, weights)
+    course = describe_course(shots, given, motion=motion, outliers=judged)
+    return Preprocessed(series, final_mask, noise_sd, quality, weights, course)
 
 
 def _lost_slices(series: DwiSeries, mask: Bools) -> tuple[SliceOutliers | None, tuple[Issue, ...]]:
@@ -340,7 +355,7 @@ def fit(
         orientation="" if check is None else check.verdict,
         issues=signal.issues + (() if check is None else check.issues),
     )
-    return Fitted(maps, quality)
+    return Fitted(maps, quality, residual_map(signal.series, maps, weights=signal.weights))
 
 
 def measure(
@@ -356,6 +371,7 @@ def measure(
     noise_sd: Floats | None = None,
     fat: FatFraction | None = None,
     max_fat_fraction: float = 0.5,
+    residual: Floats | None = None,
 ) -> RoiMeasurement:
     """Describe each muscle by its voxels and by its mean signal, both with the maps' estimator.
 
@@ -383,6 +399,8 @@ def measure(
         Map on the same grid, for the limit.
     max_fat_fraction : float, default=0.5
         Voxels with a larger share of fat, or an unknown one, are left out.
+    residual : ndarray of shape (nx, ny, nz), optional
+        What the tensor leaves unexplained, for the quality.
 
     Returns
     -------
@@ -411,4 +429,5 @@ def measure(
         max_fat_fraction=max_fat_fraction,
         fat_diffusivity=signal.fat_diffusivity,
         weights=signal.weights,
+        residual=residual,
     )

@@ -11,6 +11,7 @@ from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, ShellSelectio
 from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.noise import SnrGrade, grade_snr
 from dtimuscle.imaging.tensor import VoxelCounts
+from dtimuscle.imaging.unring import slice_axis
 from dtimuscle.issues import Issue, Severity
 
 # Above this b-value, in s/mm², the signal of muscle is no longer that of a Gaussian diffusion process.
@@ -56,6 +57,8 @@ class SeriesQuality:
         Slices that lost their signal; None when they were not looked for, or could not be judged.
     issues : tuple of Issue
         What makes the series doubtful.
+    n_slices : int
+        Slices of a volume, across the longest edge of a voxel.
     """
 
     n_volumes: int
@@ -71,6 +74,7 @@ class SeriesQuality:
     max_framewise_mm: float | None = None
     n_lost_slices: int | None = None
     issues: tuple[Issue, ...] = ()
+    n_slices: int = 0
 
     @property
     def snr_grade(self) -> SnrGrade:
@@ -161,6 +165,13 @@ class MuscleQuality:
         Part of the kept voxels whose most weighted signal is below three noise SDs; None when the noise is not known.
     fat_fraction : float or None
         Mean over the kept voxels (0 to 1); None without a map.
+    volume_ml : float or None
+        Volume of the whole label, rim included, ml; None when it was not measured.
+    cross_section_cm2 : float or None
+        Mean area of the whole label over the slices that it lies in, cm²; None when it was not measured.
+    residual : float or None
+        Median over the kept voxels of what the tensor leaves unexplained, as part of the signal without weighting;
+        None without a map.
     """
 
     muscle: str
@@ -173,6 +184,9 @@ class MuscleQuality:
     grade: SnrGrade
     fraction_at_floor: float | None
     fat_fraction: float | None = None
+    volume_ml: float | None = None
+    cross_section_cm2: float | None = None
+    residual: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -225,6 +239,7 @@ def series_quality(
         max_framewise_mm=None if motion is None else float(motion.framewise_mm.max()),
         n_lost_slices=n_lost_slices,
         issues=issues,
+        n_slices=series.shape[slice_axis(series.voxel_sizes)],
     )
 
 

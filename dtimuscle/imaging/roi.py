@@ -26,6 +26,9 @@ DISTANCE_TOLERANCE_MM = 1e-3
 NOTABLE_NON_POSITIVE = 0.1
 NOTABLE_DEFECT = 0.1
 
+MM3_PER_ML = 1000.0
+MM2_PER_CM2 = 100.0
+
 
 @dataclass(frozen=True)
 class RoiMeasurement:
@@ -101,6 +104,7 @@ def measure_muscles(
     max_fat_fraction: float = 0.5,
     fat_diffusivity: float | None = None,
     weights: NDArray[Any] | None = None,
+    residual: Floats | None = None,
 ) -> RoiMeasurement:
     """Describe each tensor parameter within each muscle: left, right and both sides pooled.
 
@@ -146,6 +150,8 @@ def measure_muscles(
     weights : ndarray of float or bool, optional
         How much each sample counts, as the maps' fit was given them; of a shape that broadcasts to that of the signal.
         A volume's mean signal is then that of the voxels in which it counts, over their mean at b = 0.
+    residual : ndarray of shape (nx, ny, nz), optional
+        What the tensor leaves unexplained in each voxel, for the quality.
 
     Returns
     -------
@@ -198,6 +204,8 @@ def measure_muscles(
         is_fat=is_fat,
         is_impossible=is_impossible,
         is_positive=maps.is_positive,
+        residual=residual,
+        affine=labels.affine,
     )
     quality = tuple(_quality(region, evidence) for region in regions)
     issues = _unknown(labels, participant_id) + _too_small(regions, participant_id, min_voxels)
@@ -357,6 +365,8 @@ class _Evidence:
     is_fat: Bools
     is_impossible: Bools
     is_positive: Bools
+    residual: Floats | None
+    affine: Floats
 
 
 def _quality(region: _Region, evidence: _Evidence) -> MuscleQuality:
@@ -368,6 +378,8 @@ def _quality(region: _Region, evidence: _Evidence) -> MuscleQuality:
             snr = float(evidence.b0[known].mean(dtype=float) / noise)
             fraction_at_floor = float(evidence.is_at_floor[known].mean())
     fat = None if evidence.fat is None or not region.n_kept else float(evidence.fat[region.kept].mean(dtype=float))
+    left_over = np.array([]) if evidence.residual is None else evidence.residual[region.kept]
+    left_over = left_over[np.isfinite(left_over)]
     return MuscleQuality(
         muscle=region.muscle,
         side=str(region.side),
@@ -379,7 +391,55 @@ def _quality(region: _Region, evidence: _Evidence) -> MuscleQuality:
         grade=grade_snr(np.nan if snr is None else snr),
         fraction_at_floor=fraction_at_floor,
         fat_fraction=fat,
+        volume_ml=volume_ml(region.label, evidence.affine),
+        cross_section_cm2=cross_section_cm2(region.label, evidence.affine),
+        residual=float(np.median(left_over)) if left_over.size else None,
     )
+
+
+def volume_ml(mask: Bools, affine: Floats) -> float:
+    """Measure the volume of a region.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (nx, ny, nz)
+        The region.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    float
+        In ml, of whole voxels.
+    """
+    return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML)
+
+
+def cross_section_cm2(mask: Bools, affine: Floats) -> float:
+    """Measure the mean cross-section of a region.
+
+    Slices are the planes of voxels that lie most nearly across the body (the head-foot axis), however they are stored.
+    Both sides of a pair count together.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (nx, ny, nz)
+        The region.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    float
+        Mean area in cm² over the slices that the region lies in; NaN for an empty region.
+    """
+    edges = affine[:3, :3].T
+    normals = np.cross(edges[[1, 2, 0]], edges[[2, 0, 1]])
+    areas = np.linalg.norm(normals, axis=1)
+    axis = int(np.argmax(np.abs(normals[:, 2]) / areas))
+    in_plane = np.count_nonzero(mask, axis=tuple(other for other in range(3) if other != axis))
+    n_slices = np.count_nonzero(in_plane)
+    return float(in_plane.sum() * areas[axis] / n_slices / MM2_PER_CM2) if n_slices else float("nan")
 
 
 def _summary(values: Floats) -> dict[str, float]:

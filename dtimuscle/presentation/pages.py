@@ -105,6 +105,8 @@ def index_page(
     issues: Sequence[Issue] = (),
     notebooks: Sequence[Link] = (),
     downloads: Sequence[Link] = (),
+    cohort: Link | None = None,
+    left_out: Sequence[Issue] = (),
 ) -> str:
     """Write the first page of a run.
 
@@ -124,6 +126,10 @@ def index_page(
         The notebooks in order; the label of each is its title, and `ExhibitCard.notebook` is the stem of its file.
     downloads : sequence of Link, default=()
         Data files of the run.
+    cohort : Link, optional
+        The page that holds the scans against each other; its note counts the verdicts.
+    left_out : sequence of Issue, default=()
+        Who is left out of the statistics, and why.
 
     Returns
     -------
@@ -145,6 +151,8 @@ def index_page(
         sections=sections,
         others=[card for card in cards if card.name not in listed],
         downloads=downloads,
+        cohort=cohort,
+        left_out=left_out,
     )
 
 

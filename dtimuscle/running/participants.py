@@ -23,6 +23,7 @@ from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, files, images, places, registry
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.derivatives import Derivatives
+from dtimuscle.store.labels import label_files, read_labels
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _keys(scan: Scan, place: Derivatives, upto: str) -> Iterator[tuple[str, str]
         if step == "muscles":
             if scan.labels is None:
                 return
-            digests += [files.file_digest(path) for path in (*images.label_files(scan.labels), places.registry_file())]
+            digests += [files.file_digest(path) for path in (*label_files(scan.labels), places.registry_file())]
         if step == "tensor" and scan.fat_fraction is not None:
             digests.append(files.file_digest(scan.fat_fraction))
         yield step, derivatives.step_key(place, step, digests)
@@ -285,6 +286,16 @@ def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
         quality=made.quality.to_dict(),
         weights=made.weights,
     )
+    if made.course is not None:
+        derivatives.write_course(
+            place,
+            scan,
+            made.course.pictures,
+            made.course.affine,
+            about=made.course.about,
+            volumes=made.course.volumes,
+            slices=made.course.slices,
+        )
 
 
 def read_signal(scan: Scan, study: Study, place: Derivatives) -> tuple[TensorSignal, NDArray[np.bool_]]:
@@ -350,6 +361,8 @@ def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
     settings = study.tensor
     fitted = imaging.fit(signal, mask, estimator=settings.estimator, directions_of=settings.directions_of)
     derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
+    if fitted.residual is not None:
+        derivatives.write_residual(place, scan, fitted.residual, fitted.maps.affine)
     if signal.perfusion is not None and signal.perfusion.is_separated:
         blood = signal.perfusion
         derivatives.write_blood(place, scan, blood.fraction, blood.pseudo_diffusivity, signal.series.affine)
@@ -360,7 +373,7 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
         return
     signal, _ = read_signal(scan, study, place)
     maps = derivatives.read_maps(place, scan)
-    labels, issues = images.read_labels(scan.labels, registry.read_registry())
+    labels, issues = read_labels(scan.labels, registry.read_registry())
     if issues and not labels.present:
         raise LabelError(f"{scan.labels}: no label is a known muscle. {issues[0]}")
     with files.naming(scan.labels):
@@ -376,6 +389,7 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
             noise_sd=derivatives.read_noise(place, scan),
             fat=read_fat(scan.fat_fraction, signal.series),
             max_fat_fraction=study.roi.max_fat_fraction,
+            residual=derivatives.read_residual(place, scan),
         )
     measured = replace(measured, issues=(*issues, *measured.issues))
     derivatives.write_roi_rows(place, scan, measured.table, measured.quality_dict())

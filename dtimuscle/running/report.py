@@ -1,18 +1,24 @@
 """The pages of a run, put together from what its notebooks have shown."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dtimuscle import __version__
 from dtimuscle.issues import Issue, Severity, in_short
+from dtimuscle.presentation.cohort_page import COHORT_EXHIBITS, cohort_page
 from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard, shows_simulation
 from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
+from dtimuscle.presentation.participant_links import from_folder_below, only_to
+from dtimuscle.presentation.tables.cohort import VERDICT_TITLES
+from dtimuscle.rating import Rating, Verdict, count_verdicts
+from dtimuscle.running.cohort_page import LEFT_OUT
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study, fingerprint
 from dtimuscle.store.files import plain
-from dtimuscle.store.runs import Run
+from dtimuscle.store.runs import COHORT_PAGE, Run
 
 NOTEBOOK_TITLES = {
     "01_preprocessing": "Preprocessing",
@@ -30,6 +36,7 @@ DOWNLOADS = (
     ("roi.tsv", "the value of each muscle of each participant"),
     ("roi.json", "what the columns of roi.tsv mean"),
     ("participants.tsv", "who was studied"),
+    ("ratings.json", "whether each scan can be used, and why not"),
     ("tables/estimates.csv", "every estimate with its interval"),
     ("run.json", "settings, versions, inputs and timings"),
     ("study.yaml", "the settings, ready to run again"),
@@ -61,14 +68,15 @@ def show_exhibit(run: Run, study: Study, exhibit: Exhibit, *, notebook: str, pos
         png=f"figures/{exhibit.name}.png" if is_figure else "",
     )
     made_with = _settings_read_by(notebook, study)
-    record = {"position": position, "made_with": made_with, "card": card.to_dict(), "html": exhibit.html}
-    run.write_exhibit(exhibit.name, record, exhibit.data, svg=exhibit.svg, png=exhibit.png)
+    html, svg = from_folder_below(exhibit.html), from_folder_below(exhibit.svg)
+    record = {"position": position, "made_with": made_with, "card": card.to_dict(), "html": html}
+    run.write_exhibit(exhibit.name, record, exhibit.data, svg=svg, png=exhibit.png)
 
 
 def _settings_read_by(notebook: str, study: Study) -> str:
     """Hash the settings on which a notebook's results rest: its own and those of the notebooks before it."""
-    sections = ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "replication")
-    n_read = dict(zip(NOTEBOOKS, (3, 4, 6, 6, 7), strict=True))[notebook]
+    sections = ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "quality", "replication")
+    n_read = dict(zip(NOTEBOOKS, (3, 4, 7, 7, 8), strict=True))[notebook]
     return fingerprint([getattr(study, section).model_dump(mode="json") for section in sections[:n_read]])
 
 
@@ -97,21 +105,29 @@ def write_pages(run: Run, study: Study, *, is_simulated: bool, notebook: str = "
     records = sorted(run.read_exhibits(), key=lambda record: (record["card"]["notebook"], record["position"]))
     cards = [ExhibitCard.from_dict(record["card"]) for record in records]
     notebooks = [_notebook_link(notebook) for notebook in NOTEBOOKS if run.notebook_file(notebook).is_file()]
-    context = _context(run, study, notebooks, is_simulated=is_simulated)
+    context = page_context(run, study, is_simulated=is_simulated)
     _write_exhibit_pages(run, records, cards, context, notebooks, only=notebook)
+    ratings = tuple(map(Rating.from_dict, run.read_ratings()))
+    if run.has_cohort_page:
+        pairs = zip(records, cards, strict=True)
+        shown = {card.name: _exhibit_of(run, record, card) for record, card in pairs if card.name in COHORT_EXHIBITS}
+        _write_cohort_page(run, study, shown, ratings, context)
     if not notebook:
         _write_notebook_pages(run, notebooks, context)
     _write_results(run, records, is_simulated=is_simulated)
     key = next((card.beside for card in cards if card.name == KEY_EXHIBIT), ())
     published = read_published(study.replication.published)
+    known = run.read_issues()
     page = index_page(
         cards,
         context,
         question=published.design.question,
         key_results=key,
-        issues=in_short((*_outdated(records, study), *run.read_issues())),
+        issues=in_short((*_outdated(records, study), *(issue for issue in known if issue.where != LEFT_OUT))),
+        left_out=[issue for issue in known if issue.where == LEFT_OUT],
         notebooks=notebooks,
         downloads=[Link(name, name, note) for name, note in DOWNLOADS if (run.folder / name).is_file()],
+        cohort=Link("All scans", COHORT_PAGE, _verdicts_in_words(ratings)) if run.has_cohort_page else None,
     )
     run.write_page("index.html", page)
 
@@ -120,8 +136,28 @@ def _notebook_link(notebook: str) -> Link:
     return Link(NOTEBOOK_TITLES[notebook], f"{notebook}.html")
 
 
-def _context(run: Run, study: Study, notebooks: list[Link], *, is_simulated: bool) -> PageContext:
+def page_context(run: Run, study: Study, *, is_simulated: bool) -> PageContext:
+    """Gather what all pages of a run have in common.
+
+    Parameters
+    ----------
+    run : Run
+        Folder of the results.
+    study : Study
+        Its settings.
+    is_simulated : bool
+        Whether each page must say that the data are simulated.
+
+    Returns
+    -------
+    PageContext
+        With links to the pages that are there.
+    """
     record = run.read_record()
+    notebooks = [_notebook_link(notebook) for notebook in NOTEBOOKS if run.notebook_file(notebook).is_file()]
+    # The cohort page leads to each participant; without labels there is none, and a plain list takes its place.
+    scans = [Link("All scans", COHORT_PAGE)] if run.has_cohort_page else []
+    participants = [Link("Participants", run.participants_index)] if run.has_participant_pages and not scans else []
     published = read_published(study.replication.published)
     return PageContext(
         study=published.title,
@@ -132,7 +168,7 @@ def _context(run: Run, study: Study, notebooks: list[Link], *, is_simulated: boo
         command=record.get("command", ""),
         seed=study.simulation.seed if is_simulated and not study.data.roi_table else None,
         settings=_settings_in_words(study),
-        nav=(Link("Overview", "index.html"), *notebooks),
+        nav=(Link("Overview", "index.html"), *scans, *participants, *notebooks),
     )
 
 
@@ -167,18 +203,7 @@ def _write_exhibit_pages(
     for index, (record, card) in enumerate(zip(records, cards, strict=True)):
         if only and card.notebook != only:
             continue
-        exhibit = Exhibit(
-            name=card.name,
-            kind=card.kind,
-            title=card.title,
-            summary=card.summary,
-            data=run.read_exhibit_data(card.name),
-            html=record["html"],
-            svg=run.read_svg(card.name),
-            alt=card.alt,
-            beside=card.beside,
-            rests_on=card.rests_on,
-        )
+        exhibit = _exhibit_of(run, record, card)
         is_simulated = shows_simulation(card.rests_on, in_run=context.is_simulated)
         page = exhibit_page(
             exhibit,
@@ -189,6 +214,52 @@ def _write_exhibit_pages(
             notebook=next((link for link in notebooks if link.href == f"{card.notebook}.html"), None),
         )
         run.write_page(card.page, page)
+
+
+def _exhibit_of(run: Run, record: dict[str, Any], card: ExhibitCard) -> Exhibit:
+    pages = run.participants_with_pages()
+    return Exhibit(
+        name=card.name,
+        kind=card.kind,
+        title=card.title,
+        summary=card.summary,
+        data=run.read_exhibit_data(card.name),
+        html=only_to(record["html"], pages),
+        svg=only_to(run.read_svg(card.name), pages),
+        alt=card.alt,
+        beside=card.beside,
+        rests_on=card.rests_on,
+    )
+
+
+def _write_cohort_page(
+    run: Run,
+    study: Study,
+    exhibits: dict[str, Exhibit],
+    ratings: tuple[Rating, ...],
+    context: PageContext,
+) -> None:
+    rated = {rating.name for rating in ratings}
+    failed = [
+        issue
+        for issue in run.read_issues()
+        if issue.severity is Severity.ERROR and issue.where.startswith("sub-") and "," not in issue.where
+    ]
+    out = [rating.name for rating in ratings if rating.verdict is Verdict.LEAVE_OUT]
+    page = cohort_page(
+        exhibits,
+        context,
+        counts=count_verdicts(ratings),
+        left_out=out if study.quality.leave_out else (),
+        failures=[issue for issue in failed if issue.where not in rated],
+        pages=run.participants_with_pages(),
+    )
+    run.write_page(COHORT_PAGE, page)
+
+
+def _verdicts_in_words(ratings: Iterable[Rating]) -> str:
+    counts = count_verdicts(ratings)
+    return ", ".join(f"{VERDICT_TITLES[verdict].lower()} {counts[verdict]}" for verdict in Verdict)
 
 
 def _write_notebook_pages(run: Run, notebooks: list[Link], context: PageContext) -> None:
@@ -203,7 +274,7 @@ def _write_notebook_pages(run: Run, notebooks: list[Link], context: PageContext)
             previous=notebooks[index - 1] if index else None,
             following=notebooks[index + 1] if index + 1 < len(notebooks) else None,
         )
-        run.write_page(link.href, page)
+        run.write_page(link.href, only_to(page, run.participants_with_pages()))
 
 
 def _write_results(run: Run, records: list[dict[str, Any]], *, is_simulated: bool) -> None:

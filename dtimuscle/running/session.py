@@ -16,8 +16,18 @@ from dtimuscle.imaging.participant import TensorSignal
 from dtimuscle.issues import Issue
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
+from dtimuscle.rating import Rating, Verdict
 from dtimuscle.replication.published import PublishedStudy
 from dtimuscle.running.cohort import simulate_cohort
+from dtimuscle.running.cohort_page import (
+    CohortReview,
+    exclude_by_hand,
+    left_out_issues,
+    rate_scans,
+    require_known,
+    review_cohort,
+    without,
+)
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import given_parameters
@@ -31,7 +41,7 @@ from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estim
 from dtimuscle.store import places
 from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
 from dtimuscle.store.derivatives import derivatives_of
-from dtimuscle.store.images import read_labels
+from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run
 
@@ -174,13 +184,63 @@ class Session:
         Returns
         -------
         Cohort
-            The ROI table of everybody, and the table of participants.
+            The ROI table of everybody, and the table of participants; also of those whom the statistics leave out.
         """
         processing = self.process("muscles")
         return self._keep(Cohort(processing.roi_table(), self.dataset.participants))
 
+    def review(self, cohort: Cohort) -> CohortReview:
+        """Rate every scan, hold the scans against each other, and keep the ratings with the run.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            From `measured`.
+
+        Returns
+        -------
+        CohortReview
+            What the cohort page shows.
+        """
+        processing = self.process("muscles")
+        numbers, ratings = rate_scans(processing, self.study)
+        self.run.write_ratings([rating.to_dict() for rating in ratings])
+        return review_cohort(processing, cohort, self.study, numbers, ratings)
+
+    @property
+    def page_of(self) -> dict[str, str]:
+        """Address of the page of each rated scan, by its name; the pages of a run link only to those that are there."""
+        ratings = map(Rating.from_dict, self.run.read_ratings())
+        return {rating.name: self.run.participant_page(rating.name) for rating in ratings}
+
     def cohort(self) -> Cohort:
-        """Return the muscle values to be analysed.
+        """Return the muscle values to be analysed, without the scans that are left out.
+
+        Returns
+        -------
+        Cohort
+            Of `whole_cohort` those who are used.
+        """
+        whole = self.whole_cohort()
+        self.note(*left_out_issues(self.left_out))
+        return without(whole, self.left_out, poor_below_grade=self.study.analysis.poor_below_grade)
+
+    @property
+    def left_out(self) -> tuple[Rating, ...]:
+        """The scans that the statistics leave out, with the reasons; nobody when `leave_out` is false."""
+        if not self.study.quality.leave_out:
+            return ()
+        cohort = self.whole_cohort()
+        # A table of one's own has no scans that could be rated, but people can be left out by hand.
+        everybody = tuple(Rating(str(who)) for who in cohort.participants["participant_id"])
+        rated = () if self.study.data.roi_table else tuple(map(Rating.from_dict, self.run.read_ratings()))
+        known = {name for rating in (*rated, *everybody) for name in (rating.participant_id, rating.name)}
+        require_known(self.study.quality.exclude, known)
+        ratings = exclude_by_hand(rated or everybody, self.study.quality.exclude)
+        return tuple(rating for rating in ratings if rating.verdict is Verdict.LEAVE_OUT)
+
+    def whole_cohort(self) -> Cohort:
+        """Return the muscle values of everybody, also of those who are left out.
 
         Returns
         -------
@@ -233,7 +293,7 @@ class Session:
     def is_simulated(self) -> bool:
         """Whether the values are simulated: by the kit just now, or by whoever made the data."""
         if self.study.data.roi_table:
-            return bool(self.cohort().roi_table["is_simulated"].any())
+            return bool(self.whole_cohort().roi_table["is_simulated"].any())
         if not self.study.data.dataset:
             return True
         return is_simulated(read_description(Path(self.study.data.dataset)))

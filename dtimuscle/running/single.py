@@ -13,7 +13,8 @@ from dtimuscle.running.participants import read_fat, signal_settings
 from dtimuscle.settings import Estimator, Study
 from dtimuscle.store.derivatives import write_map, write_roi_table
 from dtimuscle.store.files import naming
-from dtimuscle.store.images import read_dwi, read_image, read_labels, write_gradients, write_image
+from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image
+from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry
 
 

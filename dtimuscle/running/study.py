@@ -7,9 +7,11 @@ from pathlib import Path
 from dtimuscle.errors import DtiMuscleError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.participants import require_both_groups
+from dtimuscle.running.cohort_page import require_known
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import check_parameters
+from dtimuscle.running.participant_pages import write_participant_pages
 from dtimuscle.running.participants import Outcome, Processing, process
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.report import write_pages
@@ -101,6 +103,10 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
             progress.advance(notebook)
         finished.append(notebook)
     progress.finish()
+    if processing and processing.scans and study.execution.participant_pages:
+        started = time.monotonic()
+        failures += write_participant_pages(run, study, processing, progress=progress, command=command)
+        seconds["participant pages"] = time.monotonic() - started
     known = processing.issues if processing else ()
     run.write_issues("run", tuple(dict.fromkeys((*failures, *left_out, *known))))
     _write_pages(run, study, dataset, seconds, command)
@@ -133,10 +139,13 @@ def _open_input(study: Study, run: Run, progress: Progress) -> Dataset | None:
             )
         cohort, _ = read_own_table(path, read_registry())
         require_both_groups(cohort.participants, poor_below_grade=threshold, source=str(path))
+        require_known(study.quality.exclude, cohort.participants["participant_id"])
         _require_features(study, cohort, path)
         return None
     dataset = open_dataset(study, progress=progress)
     source = str(dataset.root / "participants.tsv")
+    names = {name for scan in dataset.scans for name in (scan.participant_id, scan.name)}
+    require_known(study.quality.exclude, names | set(dataset.participants["participant_id"]))
     require_both_groups(dataset.participants, poor_below_grade=threshold, source=source)
     return dataset
 

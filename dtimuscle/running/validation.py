@@ -11,7 +11,8 @@ from dtimuscle.running.participants import read_fat
 from dtimuscle.settings import Study
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.files import naming
-from dtimuscle.store.images import placement_issues, read_dwi, read_labels
+from dtimuscle.store.images import placement_issues, read_dwi
+from dtimuscle.store.labels import read_labels
 
 # Shells are named one by one up to this number.
 MAX_NAMED_SHELLS = 4

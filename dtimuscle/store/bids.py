@@ -17,7 +17,8 @@ from dtimuscle.muscles import MuscleLabels
 from dtimuscle.participants import check_participants
 from dtimuscle.settings import fingerprint
 from dtimuscle.store.files import read_json, read_tsv, write_json, write_text, write_tsv
-from dtimuscle.store.images import write_gradients, write_image, write_label_table, write_scaled_image
+from dtimuscle.store.images import write_gradients, write_image, write_scaled_image
+from dtimuscle.store.labels import write_label_table
 
 BIDS_VERSION = "1.10.0"
 

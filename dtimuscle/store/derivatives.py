@@ -36,22 +36,28 @@ from dtimuscle.store.files import (
     write_json,
     write_tsv,
 )
-from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image
+from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image, write_scaled_image
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 3, "tensor": 3, "muscles": 3}
+STEP_VERSIONS = {"preprocessed": 4, "tensor": 4, "muscles": 4}
 STEPS = tuple(STEP_VERSIONS)
 
 NOISE = "desc-noise_dwimap.nii.gz"
 KEPT = "desc-kept_dwimap.nii.gz"
+STEPS_SHOWN = "desc-steps_dwimap.nii.gz"
+RESIDUAL = "model-tensor_desc-residual_dwimap.nii.gz"
+
+# The pictures of the steps are kept to this part of their brightest voxel: finer than any screen, a tenth of the size.
+PICTURE_QUANTUM = 1 / 2000
 
 MAP_UNITS = {"fa": "1", "md": "mm2/s", "ad": "mm2/s", "rd": "mm2/s", "s0": "arbitrary", "direction": "1"}
 BLOOD_UNITS = {"perfusionfraction": "1", "pseudodiffusivity": "mm2/s"}
 
 # Files that BIDS has no name for yet, or (gradients of a preprocessed series) no place in its validator's rules.
 BEYOND_BIDS = (
-    "*_roi.tsv", "roi.tsv", "roi.json", "*_desc-quality.json", MAPS, "*_dwimap.json", "*_dwi.bval", "*_dwi.bvec",
+    "*_roi.tsv", "roi.tsv", "roi.json", "*_desc-quality.json", "*_desc-volumes.tsv", "*_desc-slices.tsv",
+    MAPS, "*_dwimap.json", "*_dwi.bval", "*_dwi.bvec",
 )  # fmt: skip
 
 
@@ -353,6 +359,117 @@ def read_weights(derivatives: Derivatives, scan: Scan) -> np.ndarray | None:
     return read_image(path)[0] > 0 if path.is_file() else None
 
 
+# What each step did, for the eye
+
+
+def write_course(
+    derivatives: Derivatives,
+    scan: Scan,
+    pictures: np.ndarray,
+    affine: np.ndarray,
+    *,
+    about: dict[str, Any],
+    volumes: pd.DataFrame,
+    slices: pd.DataFrame,
+) -> None:
+    """Write how a participant's series went through preprocessing.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+    pictures : ndarray of shape (nx, ny, nz, m)
+        One slice after each step, without and with weighting.
+    affine : ndarray of shape (4, 4)
+        Of the pictures: from voxel indices to world coordinates (RAS, mm).
+    about : dict
+        Steps and volumes that the pictures show.
+    volumes : DataFrame
+        One row per volume: weighting, directions and motion.
+    slices : DataFrame
+        One row per slice and volume: the share of signal that is missing; no rows when nobody looked.
+    """
+    path = derivatives.file("preprocessed", scan, STEPS_SHOWN)
+    finite = np.nan_to_num(pictures, posinf=0, neginf=0)
+    write_scaled_image(path, finite, affine, quantum=PICTURE_QUANTUM * (float(np.abs(finite).max()) or 1.0))
+    write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), about)
+    write_tsv(derivatives.file("preprocessed", scan, "desc-volumes.tsv"), volumes)
+    write_tsv(derivatives.file("preprocessed", scan, "desc-slices.tsv"), slices)
+
+
+def read_pictures(derivatives: Derivatives, scan: Scan) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Read the pictures of each step of a participant's preprocessing.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    pictures : ndarray of shape (nx, ny, nz, m)
+        One slice after each step, without and with weighting.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    about : dict
+        Steps and volumes that they show.
+    """
+    path = derivatives.file("preprocessed", scan, STEPS_SHOWN)
+    pictures, affine = read_image(path)
+    return pictures, affine, read_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"))
+
+
+def read_volumes(derivatives: Derivatives, scan: Scan) -> pd.DataFrame:
+    """Read the weighting, directions and motion of each volume of a participant's series.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    DataFrame
+        One row per volume, as `write_course` was given it.
+    """
+    return _read_numbers(derivatives.file("preprocessed", scan, "desc-volumes.tsv"), flag="is_b0")
+
+
+def read_slices(derivatives: Derivatives, scan: Scan) -> pd.DataFrame:
+    """Read how much signal each slice of each volume of a participant's series lacks.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    DataFrame
+        One row per slice and volume, as `write_course` was given it.
+    """
+    return _read_numbers(derivatives.file("preprocessed", scan, "desc-slices.tsv"), flag="is_outlier")
+
+
+def _read_numbers(path: Path, *, flag: str) -> pd.DataFrame:
+    """Read a table of numbers with one column of truth values."""
+    table = read_tsv(path)
+    with naming(path):
+        try:
+            numbers = table.drop(columns=flag).apply(pd.to_numeric)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DatasetError(f"a value is not a number, or a column is missing ({error}).") from error
+    return numbers.assign(**{flag: (table[flag].astype(str) == "True").to_numpy(dtype=bool)})
+
+
 # Tensor maps
 
 
@@ -377,6 +494,43 @@ def write_maps(derivatives: Derivatives, scan: Scan, maps: TensorMaps, quality: 
     write_image(derivatives.file("tensor", scan, "desc-fitted_mask.nii.gz"), maps.mask, maps.affine)
     write_image(derivatives.file("tensor", scan, "desc-positive_mask.nii.gz"), maps.is_positive, maps.affine)
     write_json(derivatives.file("tensor", scan, "desc-quality.json"), quality)
+
+
+def write_residual(derivatives: Derivatives, scan: Scan, residual: np.ndarray, affine: np.ndarray) -> None:
+    """Write what the tensor leaves unexplained in each voxel of a participant.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+    residual : ndarray of shape (nx, ny, nz)
+        Part of the signal without weighting.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    """
+    path = derivatives.file("tensor", scan, RESIDUAL)
+    write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), {"Units": "1"})
+    write_image(path, residual.astype(np.float32), affine)
+
+
+def read_residual(derivatives: Derivatives, scan: Scan) -> np.ndarray:
+    """Read what the tensor leaves unexplained in each voxel of a participant.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    ndarray of shape (nx, ny, nz)
+        Part of the signal without weighting; NaN without a tensor.
+    """
+    return read_image(derivatives.file("tensor", scan, RESIDUAL))[0]
 
 
 def write_blood(

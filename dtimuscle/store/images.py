@@ -1,4 +1,4 @@
-"""Reading and writing of images, gradients and label look-up tables."""
+"""Reading and writing of images and gradients."""
 
 from pathlib import Path
 
@@ -19,10 +19,9 @@ from dtimuscle.dwi import (
     fsl_frame,
     require_one_grid,
 )
-from dtimuscle.errors import DatasetError, GradientError, GridMismatchError, ImageError, LabelError
+from dtimuscle.errors import DatasetError, GradientError, GridMismatchError, ImageError
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.muscles import MuscleLabels, MuscleRegistry, Side
-from dtimuscle.store.files import naming, read_text, read_tsv, write_bytes, write_text
+from dtimuscle.store.files import naming, read_text, write_bytes, write_text
 
 # Level 1 of ISA-L writes ten times as fast as nibabel for files a tenth larger.
 COMPRESSION_LEVEL = 1
@@ -345,105 +344,3 @@ def write_gradients(bval: Path, bvec: Path, gradients: GradientTable, affine: Fl
     bvecs = directions_to_fsl(gradients.directions, affine) + 0.0  # no negative zeros
     write_text(bval, " ".join(f"{b:.10g}" for b in gradients.bvals) + "\n")
     write_text(bvec, "".join(" ".join(f"{x:.10g}" for x in row) + "\n" for row in bvecs.T))
-
-
-def read_labels(path: Path, registry: MuscleRegistry) -> tuple[MuscleLabels, tuple[Issue, ...]]:
-    """Read a label image and what its values mean.
-
-    A look-up table beside the image (`…_dseg.tsv`, columns `index` and `name`) says so; without one
-    the values are MuscleMap codes.
-
-    Parameters
-    ----------
-    path : Path
-        Label image, `…_dseg.nii.gz`.
-    registry : MuscleRegistry
-        The names that are known.
-
-    Returns
-    -------
-    labels : MuscleLabels
-        Labels with their meaning.
-    issues : tuple of Issue
-        Entries of the look-up table that name no muscle.
-
-    Raises
-    ------
-    LabelError
-        If the values are not whole numbers, or the look-up table lacks a column.
-    DatasetError, ImageError
-        If the image cannot be read, or is not three-dimensional.
-    """
-    data, affine = read_image(path)
-    values = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
-    if values.ndim != 3:
-        raise ImageError(f"{path}: a label image has three dimensions; this one has {values.ndim}.")
-    whole = np.rint(values)
-    if not np.array_equal(whole, values):
-        raise LabelError(
-            f"{path}: holds {values[whole != values][0]:g}, which is no label. "
-            "Labels must be resampled with nearest neighbours, never interpolated."
-        )
-    table = _label_table(path)
-    if table is None:
-        return MuscleLabels(whole.astype(np.int32), affine, registry.by_code()), ()
-    meaning, issues = _read_label_table(table, registry)
-    return MuscleLabels(whole.astype(np.int32), affine, meaning), issues
-
-
-def label_files(path: Path) -> tuple[Path, ...]:
-    """Return a label image and, where there is one, its look-up table.
-
-    Parameters
-    ----------
-    path : Path
-        The label image.
-
-    Returns
-    -------
-    tuple of Path
-        The image first.
-    """
-    table = _label_table(path)
-    return (path, table) if table else (path,)
-
-
-def _label_table(path: Path) -> Path | None:
-    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
-    return table if table.is_file() else None
-
-
-def _read_label_table(path: Path, registry: MuscleRegistry) -> tuple[dict[int, tuple[str, Side]], tuple[Issue, ...]]:
-    rows = read_tsv(path)
-    if not {"index", "name"} <= set(rows.columns):
-        raise LabelError(f"{path}: needs the columns index and name; it has {', '.join(rows.columns)}.")
-    meaning: dict[int, tuple[str, Side]] = {}
-    issues = []
-    for index, name in zip(rows["index"], rows["name"], strict=True):
-        if index == "0":
-            continue
-        try:
-            value = int(index)
-        except ValueError as error:
-            raise LabelError(f"{path}: index '{index}' is not a whole number.") from error
-        if value in meaning:
-            raise LabelError(f"{path}: index {value} stands twice. Keep one row for each label.")
-        try:
-            meaning[value] = registry.resolve(str(name))
-        except LabelError as error:
-            issues.append(Issue(Severity.WARNING, f"{path.name}, index {index}", str(error)))
-    return meaning, tuple(issues)
-
-
-def write_label_table(path: Path, labels: MuscleLabels) -> None:
-    """Write the look-up table of a label image (`index`, `name`).
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    labels : MuscleLabels
-        Values and their meaning.
-    """
-    rows = "".join(f"{value}\t{name}_{side}\n" for value, (name, side) in sorted(labels.meaning.items()))
-    write_text(path, "index\tname\n" + rows)

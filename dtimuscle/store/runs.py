@@ -17,6 +17,7 @@ from dtimuscle.participants import check_participants
 from dtimuscle.settings import Study
 from dtimuscle.store.derivatives import read_roi_table, write_roi_table
 from dtimuscle.store.files import (
+    plain,
     read_json,
     read_text,
     read_tsv,
@@ -37,6 +38,21 @@ NUMERICAL_PACKAGES = ("numpy", "scipy", "pandas", "dipy", "nibabel", "statsmodel
 
 # By this file a folder is known to be a run's, so that nothing else is ever replaced.
 MARKER = ".dtimuscle-run"
+
+RATINGS = "ratings.json"
+COHORT_PAGE = "cohort.html"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the programs that numbers come from.
+
+    Returns
+    -------
+    dict of str
+        The kit first.
+    """
+    others = {package: version(package) for package in NUMERICAL_PACKAGES}
+    return {"dtimuscle": __version__, "python": platform.python_version(), **others}
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ class Run:
             raise SettingsError(
                 f"{self.folder}: holds files that are not a run's. Name an empty or new folder with --out."
             )
-        for name in ("exhibits", "figures", "tables", "pages", "notebooks"):
+        for name in ("exhibits", "figures", "tables", "pages", "notebooks", "participants"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (
             "index.html",
@@ -82,7 +98,10 @@ class Run:
             "roi.tsv",
             "roi.json",
             "participants.tsv",
+            self.participants_index,
             "issues.json",
+            RATINGS,
+            COHORT_PAGE,
         ):
             (self.folder / name).unlink(missing_ok=True)
         for page in self.folder.glob("[0-9][0-9]_*.html"):
@@ -176,6 +195,27 @@ class Run:
         path = self._made_by("participants.tsv", "03_roi_statistics")
         return check_participants(read_tsv(path), source=str(path))
 
+    def write_ratings(self, ratings: list[dict[str, Any]]) -> None:
+        """Keep the verdict on each scan, also of those that the statistics leave out.
+
+        Parameters
+        ----------
+        ratings : list of dict
+            One record for each scan.
+        """
+        write_json(self.folder / RATINGS, plain(ratings))
+
+    def read_ratings(self) -> list[dict[str, Any]]:
+        """Read the verdict on each scan.
+
+        Returns
+        -------
+        list of dict
+            As they were written; empty before notebook 03 has rated them.
+        """
+        path = self.folder / RATINGS
+        return read_json(path) if path.is_file() else []
+
     def write_estimates(self, estimates: pd.DataFrame) -> None:
         """Keep every estimate of notebook 04, unrounded.
 
@@ -207,6 +247,11 @@ class Run:
         if not path.is_file():
             raise DatasetError(f"{path}: there is no such file yet. Run notebooks/{notebook}.ipynb first.")
         return path
+
+    @property
+    def has_cohort_page(self) -> bool:
+        """Whether notebook 03 has held the scans against each other."""
+        return (self.folder / "exhibits" / "odd_scans.json").is_file()
 
     # Exhibits
 
@@ -357,6 +402,36 @@ class Run:
         path = self.notebook_file(notebook)
         return nbformat.read(path, as_version=4) if path.is_file() else None
 
+    def participant_page(self, name: str) -> str:
+        """Return where the page of a participant lies, within the run's folder.
+
+        Parameters
+        ----------
+        name : str
+            Participant and session as in file names.
+        """
+        return f"participants/{name}.html"
+
+    def participants_with_pages(self) -> tuple[str, ...]:
+        """Return whose pages are there, participant and session as in file names.
+
+        Returns
+        -------
+        tuple of str
+            In alphabetical order.
+        """
+        return tuple(path.stem for path in sorted((self.folder / "participants").glob("sub-*.html")))
+
+    @property
+    def participants_index(self) -> str:
+        """Where the list of the participants' pages lies, within the run's folder."""
+        return "participants.html"
+
+    @property
+    def has_participant_pages(self) -> bool:
+        """Whether the participants' pages have been written."""
+        return (self.folder / self.participants_index).is_file()
+
     def write_page(self, name: str, html: str) -> None:
         """Write a page, e.g. `index.html` or `pages/roc.html`.
 
@@ -393,11 +468,7 @@ class Run:
             self.folder / "run.json",
             {
                 "settings": study.model_dump(mode="json"),
-                "versions": {
-                    "dtimuscle": __version__,
-                    "python": platform.python_version(),
-                    **{package: version(package) for package in NUMERICAL_PACKAGES},
-                },
+                "versions": versions(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 **more,
             },

@@ -20,7 +20,8 @@ from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.settings import SimulationSettings
 from dtimuscle.store import places
 from dtimuscle.store.bids import read_dataset
-from dtimuscle.store.images import read_dwi, read_labels
+from dtimuscle.store.images import read_dwi
+from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry
 
 N_PARTICIPANTS = 5

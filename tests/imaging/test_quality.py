@@ -59,6 +59,14 @@ def test_the_snr_is_the_median_of_signal_over_noise_where_noise_is_known():
     assert series_quality(series, mask, noise_sd=np.full(series.shape, np.nan)).snr is None
 
 
+def test_slices_are_counted_across_the_longest_edge_of_a_voxel():
+    series = series_with([0, 500])
+    mask = np.ones(series.shape, dtype=bool)
+    assert series_quality(series, mask).n_slices == 5
+    standing = DwiSeries(series.signal, np.diag([5.0, 2.5, 2.5, 1.0]), series.gradients)
+    assert series_quality(standing, mask).n_slices == 3
+
+
 def test_suppressed_fat_does_not_lower_the_snr():
     series = series_with([0, 500])
     series.signal[:2] = 20.0

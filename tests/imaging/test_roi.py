@@ -10,7 +10,7 @@ from dtimuscle import roi_table
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.errors import GridMismatchError, LabelError
 from dtimuscle.imaging.fat import FatFraction
-from dtimuscle.imaging.roi import erode, measure_muscles
+from dtimuscle.imaging.roi import cross_section_cm2, erode, measure_muscles, volume_ml
 from dtimuscle.imaging.tensor import fit_signals, fit_tensor
 from dtimuscle.issues import Severity
 from dtimuscle.muscles import MuscleLabels, Side
@@ -394,3 +394,45 @@ def test_weights_that_all_count_change_nothing(maps, series):
     plain = measured(maps, muscle_labels(), series).table
     weighted = measured(maps, muscle_labels(), series, weights=np.ones(1)).table
     pd.testing.assert_frame_equal(plain, weighted, rtol=1e-9)
+
+
+def test_volume_and_cross_section_are_those_of_the_whole_label(maps, series):
+    quality = {(m.muscle, m.side): m for m in measured(maps, muscle_labels(), series, erosion_mm=2.5).quality}
+    left = quality["gracilis", "left"]
+    # 6 × 7 × 4 voxels of 2.5 × 2.5 × 5 mm.
+    assert left.volume_ml == pytest.approx(6 * 7 * 4 * 0.03125)
+    assert left.cross_section_cm2 == pytest.approx(6 * 7 * 0.0625)
+    assert left.n_kept < 6 * 7 * 4
+    both = quality["gracilis", "both"]
+    assert both.volume_ml == pytest.approx(left.volume_ml + quality["gracilis", "right"].volume_ml)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_the_cross_section_lies_across_the_body_however_the_image_is_stored(axes):
+    ball = np.zeros((9, 9, 9), dtype=bool)
+    ball[2:7, 1:4, 3:8] = True
+    turned = AFFINE.copy()
+    turned[:3, :3] = np.diag([2.0, 3.0, 5.0])[:, axes] @ np.diag([-1, 1, 1])
+    stored = ball.transpose(axes)
+    assert volume_ml(stored, turned) == pytest.approx(5 * 3 * 5 * 0.03)
+    assert cross_section_cm2(stored, turned) == pytest.approx(5 * 3 * 0.06)
+
+
+def test_an_oblique_slice_keeps_its_area():
+    angle = np.deg2rad(20)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    affine = AFFINE.copy()
+    affine[:3, :3] = turn @ AFFINE[:3, :3]
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[3:7, 2:8, 1:4] = True
+    assert cross_section_cm2(mask, affine) == pytest.approx(4 * 6 * 0.0625)
+    assert np.isnan(cross_section_cm2(np.zeros_like(mask), affine))
+
+
+def test_what_the_tensor_leaves_unexplained_is_the_median_over_the_kept_voxels(maps, series):
+    residual = np.full(SHAPE, 0.02)
+    residual[1:3] = np.nan
+    residual[3, 1, 1] = 9.0
+    quality = measured(maps, muscle_labels(), series, residual=residual).quality
+    assert {m.residual for m in quality} == {0.02}
+    assert {m.residual for m in measured(maps, muscle_labels(), series).quality} == {None}

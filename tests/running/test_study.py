@@ -24,6 +24,7 @@ PLAIN = Study().with_values(
     erosion_mm=0.0,
     min_voxels=1,
     workers=1,
+    participant_pages=False,
 )
 GRADES = {"sub-01": 3, "sub-02": 5}
 

@@ -7,24 +7,18 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dtimuscle.dwi import GradientTable
-from dtimuscle.errors import DatasetError, DtiMuscleError, GradientError, ImageError, LabelError
+from dtimuscle.errors import DatasetError, DtiMuscleError, GradientError, ImageError
 from dtimuscle.imaging.tensor import fit_tensor
-from dtimuscle.muscles import Muscle, MuscleRegistry, Side
-from dtimuscle.store import files
 from dtimuscle.store.images import (
-    label_files,
     placement_issues,
     read_dwi,
     read_gradients,
     read_image,
-    read_labels,
     read_on_grid,
     write_gradients,
     write_image,
-    write_label_table,
 )
 
-REGISTRY = MuscleRegistry((Muscle("gracilis", "Gracilis", 7151, 7152, ("GRA",)),))
 AFFINE = np.diag([2.5, 2.5, 5.0, 1.0])
 BVALS = "0 500 500\n"
 BVECS = "0 1 0\n0 0 0.6\n0 0 0.8\n"
@@ -412,87 +406,3 @@ def test_a_three_dimensional_image_is_refused_by_name(tmp_path):
 def test_b_values_of_another_series_are_refused_by_name(tmp_path):
     paths = series_files(tmp_path, shape=(2, 2, 2, 5))
     assert "3 b-values for 5 volumes" in refusal(GradientError, paths[1], read_dwi, *paths, b0_threshold=20.0)
-
-
-# Labels
-
-
-def label_image(tmp_path, values, table: str | None = None, dtype=np.int16):
-    path = tmp_path / "sub-01_dseg.nii.gz"
-    write_image(path, np.asarray(values, dtype=dtype), AFFINE)
-    if table is not None:
-        (tmp_path / "sub-01_dseg.tsv").write_text(table)
-    return path
-
-
-def test_labels_above_255_survive_saving(tmp_path):
-    labels, issues = read_labels(label_image(tmp_path, [[[0, 7151, 7152]]]), REGISTRY)
-    assert labels.values.tolist() == [[[0, 7151, 7152]]]
-    assert np.issubdtype(labels.values.dtype, np.integer)
-    assert labels.present == {7151: ("gracilis", Side.LEFT), 7152: ("gracilis", Side.RIGHT)}
-    assert issues == ()
-
-
-def test_labels_with_a_fourth_axis_of_length_one_are_three_dimensional(tmp_path):
-    labels, _ = read_labels(label_image(tmp_path, np.full((2, 2, 2, 1), 7151)), REGISTRY)
-    assert labels.values.shape == (2, 2, 2)
-
-
-def test_labels_with_more_volumes_are_refused(tmp_path):
-    path = label_image(tmp_path, np.full((2, 2, 2, 2), 7151))
-    assert "has 4" in refusal(ImageError, path, read_labels, path, REGISTRY)
-
-
-def test_whole_numbers_stored_as_floats_are_labels(tmp_path):
-    labels, _ = read_labels(label_image(tmp_path, [[[0, 7151.0]]], dtype=np.float64), REGISTRY)
-    assert labels.values.tolist() == [[[0, 7151]]]
-
-
-@pytest.mark.parametrize("value", [7150.5, np.nan])
-def test_interpolated_labels_are_refused(tmp_path, value):
-    path = label_image(tmp_path, [[[0, 7151, value]]], dtype=np.float32)
-    message = refusal(LabelError, path, read_labels, path, REGISTRY)
-    assert f"holds {value:g}, which is no label" in message
-
-
-def test_a_look_up_table_decides_what_values_mean(tmp_path):
-    table = "index\tname\tcolor\n0\tbackground\tx\n1\tGRA L\tx\n2\tgracilis right\tx\n3\tGracilis\tx\n"
-    labels, issues = read_labels(label_image(tmp_path, [[[1, 2]]], table), REGISTRY)
-    assert labels.meaning == {1: ("gracilis", Side.LEFT), 2: ("gracilis", Side.RIGHT), 3: ("gracilis", Side.BOTH)}
-    assert issues == ()
-
-
-def test_an_unknown_name_in_the_table_is_an_issue_not_an_end(tmp_path):
-    labels, issues = read_labels(label_image(tmp_path, [[[1]]], "index\tname\n1\tgracilis_left\n2\tfemur\n"), REGISTRY)
-    assert set(labels.meaning) == {1}
-    assert [issue.where for issue in issues] == ["sub-01_dseg.tsv, index 2"]
-    assert "'femur' is no muscle of the registry" in issues[0].what
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("value\tname\n1\tgracilis\n", "needs the columns index and name; it has value, name."),
-        ("index\tname\none\tgracilis\n", "index 'one' is not a whole number"),
-        ("index\tname\n1\tgracilis_left\n1\tgracilis_right\n", "index 1 stands twice"),
-    ],
-)
-def test_a_look_up_table_that_cannot_be_used_is_named(tmp_path, table, message):
-    path = label_image(tmp_path, [[[1]]], table)
-    assert message in refusal(LabelError, tmp_path / "sub-01_dseg.tsv", read_labels, path, REGISTRY)
-
-
-def test_a_look_up_table_gives_back_the_meaning_it_was_written_from(tmp_path, labels):
-    path = label_image(tmp_path, labels.values)
-    write_label_table(tmp_path / "sub-01_dseg.tsv", labels)
-    again, issues = read_labels(path, REGISTRY)
-    assert again.meaning == labels.meaning
-    assert issues == ()
-
-
-@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_the_files_of_a_label_image_include_its_table_where_there_is_one(tmp_path, suffix):
-    image = tmp_path / f"sub-01_dseg{suffix}"
-    assert label_files(image) == (image,)
-    files.write_text(tmp_path / "sub-01_dseg.tsv", "index\tname\n")
-    assert label_files(image) == (image, tmp_path / "sub-01_dseg.tsv")

@@ -5,9 +5,11 @@ a column stands aligned on its decimal point.
 """
 
 from dtimuscle.presentation.tables.audit import checks_table, directions_table, findings_list, implied_table
+from dtimuscle.presentation.tables.cohort import exclusion_table, left_out_list, odd_scans_list, sides_table
 from dtimuscle.presentation.tables.correlation import adjusted_correlation_table, correlation_table
 from dtimuscle.presentation.tables.criteria import criteria_table
 from dtimuscle.presentation.tables.groups import group_comparison_table, group_effects_table, group_tests_table
+from dtimuscle.presentation.tables.influence import conclusions_table, influence_table
 from dtimuscle.presentation.tables.logistic import model_fit_table, multivariable_table, univariate_table
 from dtimuscle.presentation.tables.missing import complete_cases_table, imputation_table, missing_table
 from dtimuscle.presentation.tables.ordinal import ordinal_table, proportional_odds_table
@@ -15,6 +17,7 @@ from dtimuscle.presentation.tables.patients import characteristics_table
 from dtimuscle.presentation.tables.penalised import penalised_table
 from dtimuscle.presentation.tables.power import detectable_table, sample_size_table
 from dtimuscle.presentation.tables.printed import claims_table, readings_table
+from dtimuscle.presentation.tables.reliability import bland_altman_table, reliability_table
 from dtimuscle.presentation.tables.robustness import robustness_table
 from dtimuscle.presentation.tables.roc import auc_comparison_table, auc_table, cut_off_table, partial_auc_table
 from dtimuscle.presentation.tables.scans import bias_table, muscle_quality_table, quality_table
@@ -28,26 +31,32 @@ __all__ = [
     "auc_comparison_table",
     "auc_table",
     "bias_table",
+    "bland_altman_table",
     "calibration_table",
     "characteristics_table",
     "checks_table",
     "claims_table",
     "complete_cases_table",
+    "conclusions_table",
     "correlation_table",
     "criteria_table",
     "cut_off_table",
     "detectable_table",
     "directions_table",
+    "exclusion_table",
     "findings_list",
     "group_comparison_table",
     "group_effects_table",
     "group_tests_table",
     "implied_table",
     "imputation_table",
+    "influence_table",
+    "left_out_list",
     "missing_table",
     "model_fit_table",
     "multivariable_table",
     "muscle_quality_table",
+    "odd_scans_list",
     "ordinal_table",
     "partial_auc_table",
     "penalised_table",
@@ -55,8 +64,10 @@ __all__ = [
     "proportional_odds_table",
     "quality_table",
     "readings_table",
+    "reliability_table",
     "robustness_table",
     "sample_size_table",
+    "sides_table",
     "univariate_table",
     "validation_table",
     "verdict_pairs",
