@@ -9,7 +9,7 @@ from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, 
 from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging.denoise import Engine
 from dtimuscle.imaging.denoise import denoise as remove_noise
-from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, FatFraction, subtract_fat
+from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, MOSTLY_FAT, FatFraction, subtract_fat
 from dtimuscle.imaging.gradients import check_orientation
 from dtimuscle.imaging.mask import foreground_mask
 from dtimuscle.imaging.motion import correct_motion as align_volumes
@@ -66,6 +66,8 @@ class TensorSignal:
     ----------
     series : DwiSeries
         The signal.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Where there is muscle's water to fit.
     weights : ndarray of bool, shape (nx, ny, nz, n), or None
         Samples that count; None when all do.
     selection : ShellSelection
@@ -79,6 +81,7 @@ class TensorSignal:
     """
 
     series: DwiSeries
+    mask: Bools
     weights: Bools | None
     selection: ShellSelection
     perfusion: Perfusion | None = None
@@ -236,7 +239,7 @@ def water_signal(
     series : DwiSeries
         Preprocessed series.
     mask : ndarray of bool, shape (nx, ny, nz)
-        Where the tensor will be fitted.
+        Where the tensor will be fitted; with a map of fat, where less than half is fat.
     weights : ndarray of bool, shape (nx, ny, nz, n), optional
         Samples that count; all if not given.
     highest_b : float, optional
@@ -283,6 +286,7 @@ def water_signal(
             )
         water = subtract_fat(series, fat, mask, fat_signal=fat_signal, fat_diffusivity=fat_diffusivity)
         series, issues = water.series, water.issues
+        mask = mask & ~(fat.share >= MOSTLY_FAT)
     perfusion = None
     if separate_blood:
         perfusion = separate_perfusion(series, mask, tissue_b=tissue_b)
@@ -290,7 +294,7 @@ def water_signal(
             _, weights = _of_volumes(series, weights, series.gradients.bvals >= tissue_b)
         series, issues = perfusion.tissue, issues + perfusion.issues
     found_by_diffusion = fat_diffusivity if fat_model == "diffusion" else None
-    return TensorSignal(series, weights, selection, perfusion, found_by_diffusion, issues)
+    return TensorSignal(series, mask, weights, selection, perfusion, found_by_diffusion, issues)
 
 
 def _of_volumes(series: DwiSeries, weights: Bools | None, volumes: Bools) -> tuple[DwiSeries, Bools | None]:
@@ -298,17 +302,13 @@ def _of_volumes(series: DwiSeries, weights: Bools | None, volumes: Bools) -> tup
     return chosen, None if weights is None else weights[..., volumes]
 
 
-def fit(
-    signal: TensorSignal, mask: Bools, *, estimator: str = "iwls", directions_of: DirectionsOf = "unknown"
-) -> Fitted:
+def fit(signal: TensorSignal, *, estimator: str = "iwls", directions_of: DirectionsOf = "unknown") -> Fitted:
     """Fit the tensor and describe how that went.
 
     Parameters
     ----------
     signal : TensorSignal
         What to fit.
-    mask : ndarray of bool, shape (nx, ny, nz)
-        Where to fit.
     estimator : {"ols", "wls", "iwls", "nlls", "restore", "robust"}, default="iwls"
         How to fit; see `dtimuscle.imaging.tensor`.
     directions_of : {"thigh", "limb", "unknown"}, default="unknown"
@@ -329,7 +329,7 @@ def fit(
     ImageError
         If the mask is empty.
     """
-    maps = fit_tensor(signal.series, mask, estimator=estimator, weights=signal.weights)
+    maps = fit_tensor(signal.series, signal.mask, estimator=estimator, weights=signal.weights)
     counts = count_voxels(signal.series, maps, weights=signal.weights)
     check = None if directions_of == "unknown" else check_orientation(maps, is_thigh=directions_of == "thigh")
     quality = fit_quality(

@@ -118,7 +118,7 @@ def fit_series(
         )
         fat = read_fat(files.fat_fraction, series)
         signal = imaging.water_signal(made.series, made.mask, weights=made.weights, fat=fat, **signal_settings(study))
-        fitted = imaging.fit(signal, made.mask, estimator=estimator, directions_of=study.tensor.directions_of)
+        fitted = imaging.fit(signal, estimator=estimator, directions_of=study.tensor.directions_of)
     issues = [*made.quality.issues, *fitted.quality.issues]
     table = None
     if files.labels:
