@@ -38,7 +38,7 @@ TABLES = {
     ),
 }  # fmt: skip
 FIGURES = {
-    "01_preprocessing": ("slices", "denoising", "unringing", "motion", "displacement"),
+    "01_preprocessing": ("slices", "denoising", "unringing", "motion", "displacement", "averaging"),
     "02_tensor_fitting": ("tensor_maps",),
     "03_roi_statistics": ("eroded_labels", "bias_by_muscle"),
     "04_modelling": (

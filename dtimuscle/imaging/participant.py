@@ -7,11 +7,12 @@ import numpy as np
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, select_shells
 from dtimuscle.errors import ImageError, SettingsError
-from dtimuscle.imaging.denoise import Engine
+from dtimuscle.imaging.denoise import Engine, average_alike
 from dtimuscle.imaging.denoise import denoise as remove_noise
 from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, MOSTLY_FAT, FatFraction, subtract_fat
 from dtimuscle.imaging.gradients import check_orientation
 from dtimuscle.imaging.mask import foreground_mask
+from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.motion import correct_motion as align_volumes
 from dtimuscle.imaging.noise import correct_rician, gaussian_noise_sd
 from dtimuscle.imaging.outliers import SliceOutliers, find_lost_slices, weights_after_motion
@@ -117,6 +118,7 @@ def preprocess(
     denoise: bool = True,
     unring: bool = True,
     correct_motion: bool = True,
+    separate_thighs: bool = False,
     find_outliers: bool = True,
     rician: bool = False,
     n_coils: int = 1,
@@ -125,7 +127,8 @@ def preprocess(
     """Clean and align a series.
 
     Denoising comes first, because it needs noise that no interpolation has mixed; unringing second,
-    because it needs the grid as scanned; motion last. Lost slices are looked for in the series as scanned and followed
+    because it needs the grid as scanned; then motion. What noise is left is averaged over like neighbours once the
+    volumes are aligned. Lost slices are looked for in the series as scanned and followed
     through motion correction.
 
     Parameters
@@ -135,11 +138,13 @@ def preprocess(
     mask : ndarray of bool, shape (nx, ny, nz), optional
         Foreground; made from the series, and again from the cleaned one, if not given.
     denoise : bool, default=True
-        Remove thermal noise (MP-PCA).
+        Remove thermal noise (MP-PCA, and averaging of like neighbours once the volumes are aligned).
     unring : bool, default=True
         Remove Gibbs ringing (sub-voxel shifts).
     correct_motion : bool, default=True
         Align the volumes for motion and eddy currents, and turn the directions with them.
+    separate_thighs : bool, default=False
+        Give each thigh a motion of its own.
     find_outliers : bool, default=True
         Find slices that lost their signal, so that the fit can leave them out.
     rician : bool, default=False
@@ -169,7 +174,7 @@ def preprocess(
         raise SettingsError("rician needs the noise that denoise finds. Set denoise to true, or rician to false.")
     series.gradients.require_tensor()
     first_mask = foreground_mask(series) if mask is None else mask
-    noise_sd = motion = None
+    noise_sd = remaining_sd = motion = None
     issues = find_sampling(series).issues
     outliers = n_lost_slices = None
     if find_outliers:
@@ -181,7 +186,7 @@ def preprocess(
     weights = None if outliers is None else np.broadcast_to(outliers.weights, series.signal.shape)
     if denoise:
         denoised = remove_noise(series, first_mask, engine=engine)
-        series, noise_sd = denoised.series, denoised.noise_sd
+        series, noise_sd, remaining_sd = denoised.series, denoised.noise_sd, denoised.remaining_sd
         if rician:
             noise_sd = gaussian_noise_sd(series.signal, noise_sd, n_coils=n_coils)
             corrected = correct_rician(series.signal, noise_sd, n_coils=n_coils)
@@ -189,12 +194,14 @@ def preprocess(
     if unring:
         series = remove_ringing(series, engine=engine)
     if correct_motion:
-        aligned = align_volumes(series, first_mask, engine=engine)
+        lost = None if outliers is None else outliers.is_outlier
+        aligned = align_volumes(series, first_mask, engine=engine, separate_thighs=separate_thighs, lost_slices=lost)
         series, issues = aligned.series, issues + aligned.issues
         if outliers is not None:
-            weights = weights_after_motion(outliers, series, aligned.transforms)
+            weights = _weights_of_parts(outliers, aligned)
         # All zeros mean that nothing could be measured, which is not the same as nobody having moved.
         motion = aligned if aligned.displacement_mm.any() else None
+    series = average_alike(series, first_mask, remaining_sd, weights=weights)
     final_mask = foreground_mask(series) if mask is None else mask
     quality = series_quality(
         series,
@@ -205,6 +212,16 @@ def preprocess(
         issues=issues,
     )
     return Preprocessed(series, final_mask, noise_sd, quality, weights)
+
+
+def _weights_of_parts(outliers: SliceOutliers, aligned: MotionCorrected) -> Bools:
+    """Follow lost slices with each part of the patient that moved on its own."""
+    first, *others = aligned.part_transforms
+    weights = weights_after_motion(outliers, aligned.series, first)
+    for number, transforms in enumerate(others, start=1):
+        is_here = (aligned.parts == number)[..., np.newaxis]
+        weights = np.where(is_here, weights_after_motion(outliers, aligned.series, transforms), weights)
+    return weights
 
 
 def _lost_slices(series: DwiSeries, mask: Bools) -> tuple[SliceOutliers | None, tuple[Issue, ...]]:

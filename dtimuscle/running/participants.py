@@ -269,6 +269,7 @@ def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
             denoise=settings.denoise,
             unring=settings.unring,
             correct_motion=settings.correct_motion,
+            separate_thighs=settings.separate_thighs,
             find_outliers=settings.find_outliers,
             rician=settings.rician,
             n_coils=settings.rician_coils,

@@ -111,6 +111,7 @@ def fit_series(
             denoise=preprocess and settings.denoise,
             unring=preprocess and settings.unring,
             correct_motion=preprocess and settings.correct_motion,
+            separate_thighs=settings.separate_thighs,
             find_outliers=preprocess and settings.find_outliers,
             rician=preprocess and settings.rician,
             n_coils=settings.rician_coils,

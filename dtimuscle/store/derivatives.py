@@ -40,7 +40,7 @@ from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 3, "tensor": 3, "muscles": 3}
+STEP_VERSIONS = {"preprocessed": 4, "tensor": 3, "muscles": 3}
 STEPS = tuple(STEP_VERSIONS)
 
 NOISE = "desc-noise_dwimap.nii.gz"

@@ -191,6 +191,25 @@ def test_lost_slices_are_left_out_of_the_maps_and_of_the_muscles(correct_motion)
     assert np.all(np.abs(spoilt - expected) > 4 * np.abs(found - expected))
 
 
+def test_lost_slices_are_followed_with_each_thigh_that_moved_on_its_own(monkeypatch):
+    align, told = participant.align_volumes, {}
+
+    def two_parts(series, mask, **settings):
+        told.update(settings)
+        aligned = align(series, mask)
+        transforms = np.tile(np.eye(4), (2, len(series.gradients), 1, 1))
+        transforms[1, :, 2, 3] = 5.0
+        return replace(aligned, parts=(np.indices(SHAPE)[0] >= 20).astype(int), part_transforms=transforms)
+
+    monkeypatch.setattr(participant, "align_volumes", two_parts)
+    made = participant.preprocess(with_lost_slices(leg_series()), denoise=False, unring=False, separate_thighs=True)
+    assert told["separate_thighs"]
+    assert told["lost_slices"].sum() == 8
+    # Volume 4 lost its even slices; the second part was scanned one slice further up.
+    assert made.weights[5, 15, :, 4].tolist() == [False, True] * 4
+    assert made.weights[30, 15, :7, 4].tolist() == [True, False, True, False, True, False, True]
+
+
 def test_a_whole_series_needs_no_weights(preprocessed):
     assert preprocessed.weights is None
 
