@@ -167,7 +167,7 @@ def test_values_too_large_for_their_steps_are_refused_instead_of_turning_negativ
     path = tmp_path / "scan.nii.gz"
     write_scaled_image(path, np.array([[[0.0, 32767 / 4]]]), np.eye(4), quantum=1 / 4)
     assert read_image(path)[0].ravel().tolist() == [0, 32767 / 4]
-    with pytest.raises(ImageError, match="cannot be kept in steps of 0.25"):
+    with pytest.raises(ImageError, match=r"cannot be kept in steps of 0\.25"):
         write_scaled_image(path, np.array([[[8192.0]]]), np.eye(4), quantum=1 / 4)
 
 
