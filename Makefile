@@ -28,6 +28,8 @@ reports: $(READY) ## Run the study of study.yaml and write its pages to reports/
 .PHONY: test
 test: export OMP_NUM_THREADS := 1
 test: export OPENBLAS_NUM_THREADS := 1
+# Every kernel that a test starts would compile the kit anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the tests (ARGS="-k roc" for some of them)
 	$(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder $(ARGS)
 

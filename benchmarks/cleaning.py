@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import nibabel as nib
@@ -19,11 +20,17 @@ from numpy.random import default_rng
 from scipy import fft, ndimage
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable
-from dtimuscle.imaging.denoise import denoise
+from dtimuscle.imaging.denoise import average_alike, denoise
+from dtimuscle.imaging.mask import foreground_mask
+from dtimuscle.imaging.motion import correct_motion
 from dtimuscle.imaging.noise import gaussian_noise_sd
-from dtimuscle.imaging.tensor import fit_signals
+from dtimuscle.imaging.roi import eroded_labels
+from dtimuscle.imaging.tensor import fit_signals, fit_tensor
 from dtimuscle.imaging.unring import find_sampling, unring
+from dtimuscle.running.studies import read_protocol
 from dtimuscle.simulation.anatomy import FIRST_MUSCLE, build_thighs
+from dtimuscle.simulation.effects import ScanEffects
+from dtimuscle.simulation.phantom import scan_phantom
 from dtimuscle.simulation.physics import eigenvalues
 from dtimuscle.simulation.protocol import spread_directions
 from dtimuscle.store.registry import read_registry
@@ -413,6 +420,111 @@ def zero_filling() -> list[str]:
     return lines
 
 
+def averaging() -> list[str]:
+    """Compare MP-PCA with and without averaging alike: what texture, small things, rims and small muscles keep."""
+    lines = ["", "## Averaging alike: what it keeps and what it costs", ""]
+    lines += [
+        "Structure in MD around 1.5 × 10⁻³ mm²/s, FA 0.25, 64 × 48 × 8 voxels of 2.5 × 2.5 × 5 mm, Rician noise. "
+        "*Height*: slope of the MD found on the true one. *Wave*: a sine along both axes of the slice; *spots*: 40 of "
+        "3 × 3 × 1 voxels. *Moved*: each volume by whole voxels within the slice (SD 3 mm), and back after MP-PCA.",
+        "",
+        "| structure | SNR | moved | step | height | MD RMSE, % | FA RMSE, 10⁻³ |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (name, relative), snr, motion_mm in product(_structures().items(), (25, 60), (0.0, 3.0)):
+        mask, shifts = np.ones(relative.shape, dtype=bool), np.round(default_rng(5).normal(0, motion_mm / 2.5, (14, 2)))
+        series = _structured(relative, snr=snr, shifts=shifts)
+        cleaned = denoise(series, mask)
+        back = _shifted(cleaned.series, -shifts)
+        averaged = average_alike(back, mask, cleaned.remaining_sd)
+        for step, found in (("none", _shifted(series, -shifts)), ("MP-PCA", back), ("and averaging", averaged)):
+            maps = fit_tensor(found, mask)
+            md = maps.md / STRUCTURE_MD
+            height = np.polyfit(relative.ravel(), md.ravel(), 1)[0]
+            of_md, of_fa = (np.sqrt(np.mean(error**2)) for error in (md - relative, maps.fa - STRUCTURE_FA))
+            moved = "yes" if motion_mm else "no"
+            lines.append(
+                f"| {name} | {snr} | {moved} | {step} | {height:.2f} | {100 * of_md:.2f} | {1000 * of_fa:.1f} |"
+            )
+    return lines + _moved_thighs()
+
+
+STRUCTURE_MD, STRUCTURE_FA = 1.5e-3, 0.25
+FA_BIASES = ("FA bias, core", "rim", "small")
+
+
+def _structures() -> dict[str, Floats]:
+    """MD over its mean."""
+    shape = (64, 48, 8)
+    x, y = 2.5 * np.arange(shape[0])[:, None, None], 2.5 * np.arange(shape[1])[:, None]
+    waves = {
+        f"wave of {100 * height:.0f} %, {length} mm": 1
+        + height * np.sin(2 * np.pi * x / length) * np.cos(2 * np.pi * y / length) * np.ones(shape)
+        for height, length in ((0.05, 20), (0.05, 40), (0.10, 40))
+    }
+    spots = {}
+    for height in (0.15, 0.30):
+        rng, image = default_rng(1), np.ones(shape)
+        for i, j, k in rng.integers(0, shape, (40, 3)):
+            image[i : i + 3, j : j + 3, k] = 1 + height
+        spots[f"spots of {100 * height:.0f} %"] = image
+    return waves | spots
+
+
+def _structured(relative: Floats, *, snr: float, shifts: Floats) -> DwiSeries:
+    table = gradients()
+    along, across = eigenvalues(STRUCTURE_FA, STRUCTURE_MD)
+    fibre = np.array([0.3, 0.1, 0.95]) / np.linalg.norm([0.3, 0.1, 0.95])
+    adc = across + (along - across) * (table.directions @ fibre) ** 2
+    still = DwiSeries(
+        (MUSCLE_SIGNAL * np.exp(-table.bvals * adc * relative[..., None])).astype(np.float32),
+        np.diag([2.5, 2.5, SLICE_MM, 1.0]),
+        table,
+    )
+    clean = _shifted(still, shifts).signal
+    noise = MUSCLE_SIGNAL / snr * default_rng(0).standard_normal((2, *clean.shape))
+    return still.with_signal(np.abs(clean + noise[0] + 1j * noise[1]).astype(np.float32))
+
+
+def _shifted(series: DwiSeries, shifts: Floats) -> DwiSeries:
+    """Move each volume by whole voxels within the slice, round the border."""
+    volumes = [np.roll(series.signal[..., v], shift.astype(int), axis=(0, 1)) for v, shift in enumerate(shifts)]
+    return series.with_signal(np.stack(volumes, axis=-1))
+
+
+def _moved_thighs() -> list[str]:
+    """Thighs that moved: cores, rims, and the muscles with the fewest voxels."""
+    lines = [
+        "",
+        "Thighs that moved (`scan_phantom`, 160 × 80 × 8, 12 directions, SNR 25, 3 mm and 3°, ringing, partial volume; "
+        "seeds 211 and 212), after motion correction. *Rim*: labels less their cores (2.5 mm); *small*: cores of the "
+        "five muscles and sides with the fewest voxels.",
+        "",
+        "FA in 10⁻³, MD in %.",
+        *header("step", columns=("FA RMSE, core", "rim", "small", "MD RMSE, core", "rim", "small", *FA_BIASES)),
+    ]
+    found: dict[str, list[list[float]]] = {"MP-PCA": [], "and averaging": []}
+    protocol = read_protocol("thigh_3t").changed(matrix=(160, 80, 8), n_directions=12)
+    for seed in (211, 212):
+        scan = scan_phantom(protocol, read_registry(), ScanEffects(snr=25.0, motion_mm=3.0, motion_deg=3.0), seed=seed)
+        mask = foreground_mask(scan.series)
+        cleaned = denoise(scan.series, mask)
+        moved_back = correct_motion(unring(cleaned.series), mask).series
+        core = eroded_labels(scan.labels, erosion_mm=2.5).values
+        sizes = {value: np.count_nonzero(core == value) for value in scan.labels.present}
+        small = np.isin(core, sorted(sizes, key=lambda value: sizes[value])[:5])
+        places = (core > 0, (scan.labels.values > 0) & (core == 0), small)
+        for step, series in (
+            ("MP-PCA", moved_back),
+            ("and averaging", average_alike(moved_back, mask, cleaned.remaining_sd)),
+        ):
+            maps = fit_tensor(series, scan.labels.values > 0)
+            fa, md = 1000 * (maps.fa - scan.truth.fa), 100 * (maps.md / scan.truth.md - 1)
+            rms = [np.sqrt(np.mean(error[where] ** 2)) for error in (fa, md) for where in places]
+            found[step].append([*rms, *[fa[where].mean() for where in places]])
+    return lines + [row(step, values=[*np.mean(values, axis=0)]) for step, values in found.items()]
+
+
 INTRODUCTION = """# Cleaning: do denoising and unringing lower the error?
 
 The simulator's thighs, drawn 5 × 5 × 2 times finer than the voxel, with muscles of known FA and MD, bright vessels,
@@ -443,6 +555,10 @@ OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/cleaning.py
   Patches that reach into it understated the noise in the outermost voxels; now they count less, and voxels of zeros are
   left out. With several coils the magnitude itself varies less where the signal is low; the channels' noise comes back
   with `gaussian_noise_sd`, which has to be told the coils.
+- **Averaging alike** takes out most of what MP-PCA leaves where volumes have moved, in rims and small muscles too. Of
+  texture that MP-PCA has kept it takes 0 to 11 %; of the finest wave (20 mm) 7 to 36 %, or all where hardly anything
+  was left. MP-PCA itself is what costs detail: at SNR 25 it keeps about half of a wave of 5 % in MD, or less, and of
+  things 3 voxels wide, once they move between volumes, less than half, since patches are taken before alignment.
 - **Zero-filled series** are found by the cliff in their k-space; the numbers found are right to about 5 %.
 """
 
@@ -450,7 +566,7 @@ OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/cleaning.py
 def main() -> None:
     """Run everything and write the report."""
     lines = [INTRODUCTION.rstrip()]
-    for compare in (unringing_alone, why_dipy, harm, order, noise_level, zero_filling):
+    for compare in (unringing_alone, why_dipy, harm, order, noise_level, averaging, zero_filling):
         print(compare.__name__, file=sys.stderr, flush=True)
         lines += compare()
         REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")

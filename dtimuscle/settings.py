@@ -112,6 +112,8 @@ class PreprocessingSettings(Section):
     """Remove Gibbs ringing (sub-voxel shifts)."""
     correct_motion: bool = True
     """Align the volumes for motion and eddy currents, and rotate the b-vectors."""
+    separate_thighs: bool = False
+    """Give each thigh a motion of its own, when the mask shows two."""
     find_outliers: bool = True
     """Find slices that lost their signal, and leave them out of the fit."""
     rician: bool = False

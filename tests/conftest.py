@@ -1,3 +1,8 @@
+import gc
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -6,14 +11,21 @@ import pandas as pd
 import pytest
 import yaml
 from hypothesis import settings
+from IPython.display import display
 
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.muscles import MuscleLabels, Side
+from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.store import bids, places
+from dtimuscle.store.runs import Run
 
 # Examples are not remembered in the tree, and a busy machine fails no test.
 settings.register_profile("dtimuscle", database=None, deadline=None)
 settings.load_profile("dtimuscle")
+
+# nbformat's jsonschema takes two seconds to build a grammar of international addresses if it finds this package, and
+# does without otherwise; no notebook's schema asks for one.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,16 +38,30 @@ def _is_in_a_slow_file(item: pytest.Item) -> bool:
     return module is not None and any(mark.name == "slow" for mark in module.own_markers)
 
 
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from going through all that was imported and collected again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 AFFINE = np.array([[-2.5, 0, 0, 10], [0, 2.5, 0, -20], [0, 0, 5, 30], [0, 0, 0, 1.0]])
 
 # The six axes that a tensor needs at least, and one volume without weighting.
 AXES = np.array([[0, 0, 0], [1, 1, 0], [1, -1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1]]) / np.sqrt(2)
 
 
+@pytest.fixture(scope="session")
+def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders for the tests, made without looking through those of all tests before, as `mktemp` does."""
+    parent = tmp_path_factory.mktemp("caches")
+    return (parent / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def generated_files_stay_out_of_the_tree(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
+def generated_files_stay_out_of_the_tree(new_folders: Iterator[Path], monkeypatch) -> Path:
     """Simulated data and derivatives of every test go to a folder of its own."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = next(new_folders)
+    folder.mkdir()
     monkeypatch.setenv("DTIMUSCLE_CACHE", str(folder))
     return folder
 
@@ -106,3 +132,27 @@ def coarse_protocol(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("protocol") / "coarse.yaml"
     path.write_text(yaml.safe_dump(protocol), encoding="utf-8")
     return str(path)
+
+
+def _execute_here(notebook: str, parameters: dict[str, Any], run: Run) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # papermill's own, about jupyter_client
+        from papermill.iorw import load_notebook_node, write_ipynb
+        from papermill.parameterize import parameterize_notebook
+
+        given = parameterize_notebook(load_notebook_node(str(notebook_path(notebook))), parameters)
+        run.notebook_file(notebook).parent.mkdir(parents=True, exist_ok=True)
+        write_ipynb(given, str(run.notebook_file(notebook)))
+    variables: dict[str, Any] = {"display": display}  # a kernel offers it without an import
+    for cell in given.cells:
+        if cell.cell_type == "code":
+            exec(cell.source, variables)
+
+
+@pytest.fixture
+def execute_here() -> Callable[[str, dict[str, Any], Run], None]:
+    """Return what executes a notebook in this process, without outputs.
+
+    Most of what a small notebook costs is the start of its kernel, which has everything to import.
+    """
+    return _execute_here

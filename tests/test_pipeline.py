@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from dtimuscle.running import study as running_study
 from dtimuscle.running.notebooks import NOTEBOOKS, notebook_path
 from dtimuscle.running.pool import Silent
 from dtimuscle.running.study import StudyOutcome, run_study
@@ -37,7 +38,7 @@ TABLES = {
     ),
 }  # fmt: skip
 FIGURES = {
-    "01_preprocessing": ("slices", "denoising", "unringing", "motion", "displacement"),
+    "01_preprocessing": ("slices", "denoising", "unringing", "motion", "displacement", "averaging"),
     "02_tensor_fitting": ("tensor_maps",),
     "03_roi_statistics": ("eroded_labels", "quality_strips", "scans_fa", "scans_md", "bias_by_muscle"),
     "04_modelling": (
@@ -183,7 +184,8 @@ def test_published_values_stand_beside_the_found_ones(made):
     assert all(f"pages/{name}.html" in index for name in made.results["exhibits"])
 
 
-def test_a_second_run_computes_nothing_and_finds_the_same(made, cache):
+def test_a_second_run_computes_nothing_and_finds_the_same(made, cache, execute_here, monkeypatch):
+    monkeypatch.setattr(running_study, "execute", execute_here)
     again = run_study(made.study, progress=Silent(), folder=made.first.run.folder, command="dtimuscle run")
     assert {outcome.computed for outcome in again.outcomes} == {()}
     assert again.notebooks == NOTEBOOKS

@@ -1,4 +1,4 @@
-"""Three simulated patients from scan to muscle values: what is computed, what is found, what a single notebook does."""
+"""Two simulated patients from scan to muscle values: what is computed, what is found, what a single notebook does."""
 
 import warnings
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dtimuscle.errors import NotebookError
+from dtimuscle.errors import NotebookError, SettingsError
 from dtimuscle.running.notebooks import execute, notebook_path
 from dtimuscle.running.participants import process
 from dtimuscle.running.session import open_dataset
@@ -26,9 +26,9 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, coarse_protocol) -> Made:
-    """Simulate and process three patients in a single process."""
+    """Simulate and process two patients in a single process."""
     cache = tmp_path_factory.mktemp("cache")
-    study = Study().with_values(protocol=coarse_protocol, n_poor=1, n_good=2, erosion_mm=0.0, min_voxels=3, workers=1)
+    study = Study().with_values(protocol=coarse_protocol, n_poor=1, n_good=1, erosion_mm=0.0, min_voxels=3, workers=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(places.CACHE_VARIABLE, str(cache))
         assert process(open_dataset(study), study).failures == ()
@@ -70,7 +70,7 @@ def test_the_same_values_come_from_any_number_of_workers(made, tmp_path, monkeyp
     study = made.study.with_values(workers=2)
     process(open_dataset(study), study)
     assert values_of(tmp_path) == values_of(made.cache)
-    assert values_of(tmp_path)[0] == 3
+    assert values_of(tmp_path)[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,10 @@ def test_papermill_alone_runs_a_notebook_with_its_own_settings(made, cache, tmp_
     assert len(list(cache.glob("derivatives/*/tensor-*"))) >= 2
 
 
-def test_an_identifier_that_became_a_number_is_refused_with_the_remedy(made, cache, tmp_path):
-    from papermill import PapermillExecutionError
-
+def test_an_identifier_that_became_a_number_is_refused_with_the_remedy(made, cache, tmp_path, execute_here):
     Run(tmp_path).write_study(made.study)
-    with pytest.raises(PapermillExecutionError, match="-r participant 001"):
-        alone("02_tensor_fitting", {"participant": 1}, tmp_path)
+    with pytest.raises(SettingsError, match="-r participant 001"):
+        execute_here("02_tensor_fitting", {"participant": 1, "run_folder": str(tmp_path)}, Run(tmp_path))
 
 
 def test_the_runner_refuses_a_number_as_identifier_before_the_kernel_starts(tmp_path):

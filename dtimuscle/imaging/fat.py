@@ -25,6 +25,9 @@ FAT_SIGNAL = 0.13
 # Fat-fraction maps are noisy, so shares may lie this far outside 0 to 1.
 SHARE_TOLERANCE = 0.2
 
+# Voxels with a larger share are fat's.
+MOSTLY_FAT = 0.5
+
 # Two b-values tell slow fat from fast water when they differ by at least this factor.
 MIN_B_RATIO = 1.5
 # A share that is known no better than this (standard error) is not known.
@@ -83,7 +86,7 @@ class WaterSignal:
     n_unknown : int
         Voxels of the mask without a fat fraction.
     n_emptied : int
-        Voxels of the mask in which fat would account for all of the signal in some volume.
+        Voxels of the mask, less than half of them fat, in which fat would account for all of the signal in some volume.
     issues : tuple of Issue
         What makes the result doubtful.
     """
@@ -207,7 +210,9 @@ def subtract_fat(
     decay = np.exp(-np.where(series.gradients.is_b0, 0, series.gradients.bvals) * fat_diffusivity)
     water = np.maximum(series.signal - b0[..., np.newaxis] * decay, 0).astype(series.signal.dtype)
     n_unknown = int(np.count_nonzero(mask & np.isnan(share)))
-    n_emptied = int(np.count_nonzero(mask & np.any(water == 0, axis=-1) & ~np.any(series.signal == 0, axis=-1)))
+    # Where most is fat, no water is left, as it should be.
+    is_emptied = np.any(water == 0, axis=-1) & ~np.any(series.signal == 0, axis=-1) & (fat.share < MOSTLY_FAT)
+    n_emptied = int(np.count_nonzero(mask & is_emptied))
     issues = []
     if n_unknown:
         what = f"{n_unknown} of {np.count_nonzero(mask)} voxels have no fat fraction, so their tensor is not fitted."

@@ -13,6 +13,7 @@ All three are squared cosines, so they add up to one score. Nothing is changed: 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 from typing import Literal
 
@@ -45,7 +46,7 @@ MIN_VOXELS = 300
 CELL_MM = 10.0
 
 # Fibres are followed from at most so many voxels, evenly picked.
-MAX_VOXELS = 6_000
+MAX_VOXELS = 4_000
 
 # How far along a fibre one walks, in largest edges of a voxel; back and forth are the same, seen from either end.
 STEPS = (1.0, -2.0)
@@ -125,7 +126,7 @@ COURSES = {
     "tensor_fasciae_latae": Course(-0.10, 0.05, (0.7, 0.65)),
 }
 
-# Likely remedies are named up to this number.
+# Likely remedies are named up to this number; with more, nobody would know what to do, and there is no alarm.
 MAX_NAMED = 2
 
 # Orders and signs of the rows differ by 90° or more; what differs by less is one candidate in two frames.
@@ -263,8 +264,8 @@ def check_orientation(
         )
     is_muscle, share = _muscle(maps, labels)
     if np.count_nonzero(is_muscle) < MIN_VOXELS or share < MUSCLE_SHARE:
-        what = f"{np.count_nonzero(is_muscle)} voxels ({share:.0%} of the tissue) diffuse like muscle"
-        return _unseen(f"{what}; {MIN_VOXELS} and {MUSCLE_SHARE:.0%} are needed to see flipped axes.")
+        what = f"{share:.0%} of the tissue's voxels diffuse like muscle, and {np.count_nonzero(is_muscle)} show fibres"
+        return _unseen(f"{what}; {MUSCLE_SHARE:.0%} and {MIN_VOXELS} are needed to see flipped axes.")
     fibres = _Fibres.of(maps, is_muscle, labels, is_thigh=is_thigh)
     if fibres.n_blocks < MIN_BLOCKS:
         size = f"{fibres.n_blocks} cubes of {BLOCK_MM:.0f} mm"
@@ -284,7 +285,7 @@ def _muscle(maps: TensorMaps, labels: MuscleLabels | None) -> tuple[Bools, float
         where &= np.isin(labels.values, list(labels.meaning))
     fa, md = np.where(where, maps.fa, 0), np.where(where, maps.md, 0)
     typical = _is_within(fa, MUSCLE_FA) & _is_within(md, MUSCLE_MD)
-    share = np.count_nonzero(typical) / max(np.count_nonzero(md > TISSUE_MD), 1)
+    share = int(np.count_nonzero(typical)) / max(int(np.count_nonzero(md > TISSUE_MD)), 1)
     return _is_within(fa, FIBRE_FA) & _is_within(md, FIBRE_MD), share
 
 
@@ -410,25 +411,44 @@ class _Fibres:
 
     def compared(self, turn: Floats) -> Floats:
         """Squared cosines of each cell's fibres with their continuation, course and twin after a turn; shape (3, c)."""
-        turned = self.axes @ turn.T
-        # Turning the twin and looking at it in the mirror is the same as doing both to this fibre, the other way round.
-        seen = turned @ MIRROR @ turn
-        return np.stack([self._continuation(turn), self._course(turned), _along(seen, self.twin)])
+        return np.stack([self._continuation(turn), self._course(self.axes, turn), self._symmetry(turn)])
+
+    @cached_property
+    def _typical(self) -> Floats:
+        """Fibres that run exactly as expected, shape (c, 3)."""
+        return np.linalg.eigh(self.expected)[1][:, :, 2]
 
     def predicted(self, one: Floats, other: Floats) -> Floats:
-        """By how much the expected course fits better after one turn than after another if one of both is right."""
-        turn = other @ one.T
-        turned = turn @ self.expected @ turn.T
-        return np.sum((self.expected - turned) * self.expected, axis=(1, 2))
+        """Course's lead of the right turn over a wrong one in fibres that run exactly as expected."""
+        return _along(self._typical, self.expected) - self._course(self._typical, other @ one.T)
 
-    def _course(self, turned: Floats) -> Floats:
+    def _course(self, axes: Floats, turn: Floats) -> Floats:
         """Hold turned fibres against what is expected, after each limb has been laid along the body."""
-        along = np.empty(len(turned))
+        along = np.empty(len(axes))
+        for limb, laid in self._laid(axes, turn).items():
+            here = self.limb == limb
+            along[here] = _along(axes[here] @ laid.T, self.expected[here])
+        return along
+
+    def _laid(self, axes: Floats, turn: Floats) -> dict[int, Floats]:
+        """Turn fibres, then lay each limb along the body, since a cushion or a grid askew is no flip."""
+        laid: dict[int, Floats] = {}
         for limb in np.unique(self.limb):
             here = self.limb == limb
-            start = _mean_axis(_dyads(turned[here]), self.n_voxels[here])
-            laid = turned[here] @ _bend(start, _mean_axis(self.expected[here], self.n_voxels[here])).T
-            along[here] = _along(laid, self.expected[here])
+            start = _upwards(turn @ _mean_axis(axes[here], self.n_voxels[here]))
+            laid[int(limb)] = _bend(start, _mean_axis(self._typical[here], self.n_voxels[here])) @ turn
+        return laid
+
+    def _symmetry(self, turn: Floats) -> Floats:
+        """Hold turned fibres against the mirrored ones of the other thigh, both laid along the body."""
+        along, laid = np.full(len(self.axes), np.nan), self._laid(self.axes, turn)
+        if len(laid) == 1:
+            return along
+        for limb, own in laid.items():
+            here = self.limb == limb
+            # Laying the twin and looking at it in the mirror is the same as doing both to this fibre backwards.
+            seen = laid[1 - limb].T @ MIRROR @ own
+            along[here] = _along(self.axes[here] @ seen.T, self.twin[here])
         return along
 
     def _continuation(self, turn: Floats) -> Floats:
@@ -457,14 +477,14 @@ _FULL = [0, 3, 4, 3, 1, 5, 4, 5, 2]
 
 
 def _numbered(keys: Ints) -> Ints:
-    """Number of each row among the different rows, from 0."""
+    """Tell the number of each row among the different rows, from 0."""
     low = keys.min(axis=0)
     flat = np.ravel_multi_index(tuple((keys - low).T), tuple(np.ptp(keys, axis=0) + 1))
     return np.unique(flat, return_inverse=True)[1].ravel()
 
 
 def _means(values: Floats, group: Ints) -> Floats:
-    """Mean of the rows of each group."""
+    """Average the rows of each group."""
     sums = np.stack([np.bincount(group, weights=column) for column in values.T], axis=1)
     return sums / np.bincount(group)[:, None]
 
@@ -473,9 +493,12 @@ def _dyads(directions: Floats) -> Floats:
     return directions[:, :, None] * directions[:, None, :]
 
 
-def _mean_axis(dyads: Floats, weights: Floats) -> Floats:
+def _mean_axis(axes: Floats, weights: Floats) -> Floats:
     """Axis that a set of fibres has in common, pointing upwards."""
-    axis = np.linalg.eigh(np.tensordot(weights, dyads, axes=1))[1][:, 2]
+    return _upwards(np.linalg.eigh((axes * weights[:, None]).T @ axes)[1][:, 2])
+
+
+def _upwards(axis: Floats) -> Floats:
     return axis if axis @ UPWARDS >= 0 else -axis
 
 
@@ -488,7 +511,7 @@ def _bend(start: Floats, end: Floats) -> Floats:
 
 
 def _along(directions: Floats, dyads: Floats) -> Floats:
-    return np.sum((dyads @ directions[:, :, None])[:, :, 0] * directions, axis=1)
+    return np.einsum("ci,cij,cj->c", directions, dyads, directions)
 
 
 def _interpolate(values: Floats, there: Floats) -> Floats:
@@ -503,7 +526,7 @@ def _interpolate(values: Floats, there: Floats) -> Floats:
     index = np.stack([low, np.minimum(low + 1, last)]) * strides
     for i, j, k in np.ndindex(2, 2, 2):
         weight = shares[i, :, 0] * shares[j, :, 1] * shares[k, :, 2]
-        total += weight[:, None] * flat[index[i, :, 0] + index[j, :, 1] + index[k, :, 2]]
+        total += weight[:, None] * flat.take(index[i, :, 0] + index[j, :, 1] + index[k, :, 2], axis=0)
     return total
 
 
@@ -543,10 +566,9 @@ def _expected(places: Floats, n_voxels: Floats, sides: Floats, codes: Ints, labe
     dyads = np.empty((len(places), 3, 3))
     if labels is not None:
         for code in np.unique(codes):
-            name, side = labels.meaning[int(code)]
-            dyads[codes == code] = _course_dyad(
-                COURSES.get(name, Course(0.0, 0.0)), 1.0 if side is Side.RIGHT else -1.0
-            )
+            here = codes == code
+            name = labels.meaning[int(code)][0]
+            dyads[here] = _course_dyad(COURSES.get(name, Course(0.0, 0.0)), float(sides[here][0]))
         return dyads
     for side in (1.0, -1.0):
         here = sides == side
@@ -620,7 +642,7 @@ def _judge(
     verdict: Verdict = "undecidable"
     if best.is_given and not rivals:
         verdict = "as given"
-    elif given not in likely and not is_contradicted and long_axis >= LONG_AXIS:
+    elif given not in likely and len(likely) <= MAX_NAMED and not is_contradicted and long_axis >= LONG_AXIS:
         verdict = "flipped"
     return OrientationCheck(
         verdict,
@@ -633,7 +655,7 @@ def _judge(
 
 
 def _means_of_parts(parts: Floats, weights: Floats) -> tuple[float, float, float]:
-    """Mean continuity, course and symmetry over what is known; NaN where nothing is."""
+    """Average continuity, course and symmetry over what is known; NaN where nothing is."""
     means = [
         float(np.average(part[known], weights=weights[known])) if known.any() else np.nan
         for part, known in zip(parts, np.isfinite(parts), strict=True)
@@ -683,7 +705,7 @@ def _lead(fibres: _Fibres, one: Floats, other: Floats, predicted: Floats) -> _Le
 
 
 def _se_of_sum(residual: Floats, block: Ints) -> float:
-    """Standard error of a sum from the residuals of independent blocks."""
+    """Estimate the standard error of a sum from the residuals of independent blocks."""
     n = int(block.max()) + 1
     sums = np.bincount(block, weights=residual)
     return float(np.sqrt(np.sum(sums**2) * n / (n - 1))) if n > 1 else np.inf

@@ -1,7 +1,8 @@
 """Patient motion and eddy-current distortion between the volumes of a series, found and undone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from dtimuscle.dwi import Bools, DwiSeries, Floats, grid_rotation
+from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, grid_rotation
 from dtimuscle.errors import GridMismatchError, ImageError
 from dtimuscle.imaging.unring import slice_axis
 from dtimuscle.issues import Issue, Severity
@@ -21,7 +22,14 @@ _Stage = tuple[float, int, float, Literal[1, 3]]
 # Coarse to fine: smoothing within slices (standard deviation, mm), every how many voxels along each in-plane axis
 # are compared, edge of a cell (mm), order of the interpolation. More smoothing at the end would be faster, but a
 # blurred outline lies elsewhere in an image of another contrast.
-STAGES: tuple[_Stage, ...] = ((8.0, 2, 36.0, 1), (2.5, 2, 15.0, 1), (1.25, 1, 12.0, 3))
+COARSE: _Stage = (8.0, 2, 36.0, 1)
+MIDDLE: _Stage = (2.5, 2, 15.0, 1)
+FINE: _Stage = (1.25, 2, 12.0, 3)
+FULL: _Stage = (1.25, 1, 12.0, 3)
+STAGES = (COARSE, MIDDLE, FULL)
+
+# Volumes that are each other's targets approach their places together, so that most stages are needed more than once.
+TIED_STAGES = (MIDDLE, MIDDLE, MIDDLE, FINE, FINE, FULL)
 
 # What motion and eddy currents usually do (standard deviations): they steady a fit where the image says nothing.
 USUAL_ROTATION = np.radians(2.0)
@@ -31,6 +39,11 @@ USUAL_STRETCH = 0.02
 # Stretch in step with the gradient is known at best to this (no unit), and from at least so many volumes.
 LEAST_STRETCH = 0.001
 MIN_TIED = 6
+
+# How far stretch is out of step with the gradient is found by so many steps of expectation and maximisation, from this
+# standard deviation on.
+SCATTER_STEPS = 30
+FIRST_SCATTER = 0.005
 
 # The size of motion that a series' volumes show is not taken for less than this share of the usual one.
 LEAST_MOTION = 0.05
@@ -74,14 +87,25 @@ MAX_STRETCH = 0.08
 MIN_SLICES = 4
 
 # Steps stop when one moves the image by less than this, or after so many.
-SMALL_STEP_MM = 0.05
+SMALL_STEP_MM = 0.04
 MAX_STEPS = 12
+
+# What is left unexplained may rise by this share in a step: interpolation smooths noise more between slices than on
+# them, which can hide that a step across them is right.
+MISFIT_RISE = 0.01
 
 # A voxel counts as scanned up to so far beyond the centres of the outermost ones.
 SEEN_VOXELS = 0.5
 
 # Rim around the mask that is compared as well: the outline carries most of what is known about position.
 RIM_VOXELS = 2
+
+# Two thighs are told apart where, in the middle third of the mask, a plane across left and right holds less than this
+# share of the mask's section through either thigh.
+VALLEY = 0.5
+
+# A difference between the thighs' rotations below this does not matter to one gradient table for both, degrees.
+ALIKE_DEG = 0.3
 
 
 @dataclass(frozen=True)
@@ -91,19 +115,28 @@ class MotionCorrected:
     Parameters
     ----------
     series : DwiSeries
-        Interpolated once; directions turned with the patient. The first b = 0 volume is the reference.
+        Interpolated once; directions turned with the patient. The first b = 0 volume is the reference. For two thighs
+        that were corrected separately, directions are turned by the mean of both rotations.
     transforms : ndarray of shape (n, 4, 4)
-        World coordinates (mm) in the corrected series to those in each volume as scanned.
+        World coordinates (mm) in the corrected series to those in each volume as scanned; for two thighs the mean of
+        both, which holds exactly for neither.
+    parts : ndarray of int, shape (nx, ny, nz)
+        Which part of the patient a voxel belongs to: 0 everywhere, or 0 and 1 for two thighs.
+    part_transforms : ndarray of shape (n_parts, n, 4, 4)
+        As `transforms`, of each part: voxels of part k came from where `part_transforms[k]` takes them.
+    part_gradients : tuple of GradientTable
+        Of each part, turned by its own rotations.
     displacement_mm : ndarray of shape (n,)
         Mean displacement over the mask.
     rotation_deg : ndarray of shape (n,)
-        Angle of the rotation; stretch and shear by eddy currents are not part of it.
+        Angle of the rotation (of the mean one for two thighs); stretch and shear by eddy currents are not part of it.
     framewise_mm : ndarray of shape (n,)
         Mean distance over the mask that the patient moved since the volume before, without stretch and shear; 0 for the
         first. Power's framewise displacement [1]_ adds up shifts and the arcs of rotations on a sphere of a head's
         size; thighs are larger and no sphere, so the distance is taken of the voxels themselves.
     issues : tuple of Issue
-        Volumes that could not be aligned, and directions in which motion cannot be seen.
+        Volumes that could not be aligned, directions in which motion cannot be seen, thighs that could not be told
+        apart or turned differently.
 
     References
     ----------
@@ -112,13 +145,23 @@ class MotionCorrected:
 
     series: DwiSeries
     transforms: Floats
+    parts: NDArray[np.intp]
+    part_transforms: Floats
+    part_gradients: tuple[GradientTable, ...]
     displacement_mm: Floats
     rotation_deg: Floats
     framewise_mm: Floats
     issues: tuple[Issue, ...]
 
 
-def correct_motion(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> MotionCorrected:
+def correct_motion(
+    series: DwiSeries,
+    mask: Bools,
+    *,
+    engine: Engine = "kit",
+    separate_thighs: bool = False,
+    lost_slices: Bools | None = None,
+) -> MotionCorrected:
     """Align the volumes with the first b = 0 volume and turn the gradient directions accordingly.
 
     A volume moves rigidly, and eddy currents stretch, shear and shift it along the phase-encoding axis [1]_.
@@ -137,6 +180,14 @@ def correct_motion(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") ->
     engine : {"kit", "dipy"}, default="kit"
         Gauss–Newton on local correlation, or DIPY's affine registration by mutual information (12 unknowns each volume;
         its rotation is found by polar decomposition).
+    separate_thighs : bool, default=False
+        Give each thigh a transform of its own, split by a plane between left and right where the mask is narrowest.
+        Half the voxels know less of each. One gradient table cannot hold two rotations: the series gets the mean of
+        both, `part_gradients` each its own, and an issue says by how much they differ. Thighs that cannot be told apart
+        are corrected as one, with an issue.
+    lost_slices : ndarray of bool, shape (n_slices, n), optional
+        Slices that lost their signal. They are filled from the slices beside them, so that interpolation carries their
+        loss nowhere, and are not compared.
 
     Returns
     -------
@@ -168,25 +219,100 @@ def correct_motion(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") ->
         )
     if not mask.any():
         raise ImageError("the mask holds no voxel, so there is nothing to align. Check the mask or its threshold.")
-    if engine == "dipy":
-        transforms, rotations, issues = _find_with_dipy(series, mask)
-    else:
-        transforms, rotations, issues = _find_poses(series, mask)
-    points = np.argwhere(mask) @ series.affine[:3, :3].T + series.affine[:3, 3]
-    moved = points @ transforms[:, :3, :3].transpose(0, 2, 1) + transforms[:, None, :3, 3]
-    corrected = replace(
-        series,
-        signal=_resample(series, transforms),
-        gradients=series.gradients.rotated(rotations.transpose(0, 2, 1)),
-    )
+    lost = np.zeros((series.shape[slice_axis(series.voxel_sizes)], series.signal.shape[3]), dtype=bool)
+    if lost_slices is not None:
+        series, lost = _filled(series, lost_slices), lost_slices
+    find = _find_with_dipy if engine == "dipy" else partial(_find_poses, lost=lost)
+    parts = np.zeros(series.shape, dtype=np.intp)
+    issues: tuple[Issue, ...] = ()
+    if separate_thighs:
+        parts, issues = _thighs(mask, series.affine)
+    names = ("thigh with lower", "thigh with higher") if parts.any() else ()
+    found = []
+    for k in range(parts.max() + 1):
+        transforms, rotations, doubts = find(series, mask & (parts == k))
+        found.append((transforms, rotations))
+        issues += tuple(replace(doubt, where=f"{names[k]} x: {doubt.where}") for doubt in doubts) if names else doubts
+    part_transforms, part_rotations = (np.array(each) for each in zip(*found, strict=True))
+    if len(found) == 2:
+        issues += _different_turns(part_rotations)
+    rotations = np.array([Rotation.from_matrix(each).mean().as_matrix() for each in part_rotations.swapaxes(0, 1)])
+    tables = tuple(series.gradients.rotated(each.transpose(0, 2, 1)) for each in part_rotations)
+    places = [_places(series, mask & (parts == k)) for k in range(len(found))]
+    share = np.array([len(points) for points in places]) / np.count_nonzero(mask)
+    moved = [_displacement(points, each) for points, each in zip(places, part_transforms, strict=True)]
+    stepped = [_framewise(*each) for each in zip(places, part_transforms, part_rotations, strict=True)]
     return MotionCorrected(
-        series=corrected,
-        transforms=transforms,
-        displacement_mm=np.linalg.norm(moved - points, axis=2).mean(axis=1),
-        framewise_mm=_framewise(points, transforms, rotations),
+        series=replace(
+            series,
+            signal=_resample(series, parts, part_transforms),
+            gradients=tables[0] if len(found) == 1 else series.gradients.rotated(rotations.transpose(0, 2, 1)),
+        ),
+        transforms=part_transforms.mean(axis=0),
+        parts=parts,
+        part_transforms=part_transforms,
+        part_gradients=tables,
+        displacement_mm=share @ np.array(moved),
+        framewise_mm=share @ np.array(stepped),
         rotation_deg=np.degrees(Rotation.from_matrix(rotations).magnitude()),
         issues=issues,
     )
+
+
+def _filled(series: DwiSeries, lost: Bools) -> DwiSeries:
+    """Fill lost slices by linear interpolation between the nearest whole ones of their volume."""
+    signal = np.moveaxis(series.signal, slice_axis(series.voxel_sizes), 0).copy()
+    for volume in np.flatnonzero(lost.any(axis=0) & ~lost.all(axis=0)):
+        whole, number = np.flatnonzero(~lost[:, volume]), np.flatnonzero(lost[:, volume])
+        above = np.searchsorted(whole, number).clip(1, max(1, len(whole) - 1))
+        low, high = whole[above - 1], whole[above.clip(max=len(whole) - 1)]
+        share = np.clip((number - low) / np.maximum(high - low, 1), 0, 1)[:, None, None]
+        signal[number, ..., volume] = (1 - share) * signal[low, ..., volume] + share * signal[high, ..., volume]
+    return series.with_signal(np.moveaxis(signal, 0, slice_axis(series.voxel_sizes)))
+
+
+def _thighs(mask: Bools, affine: Floats) -> tuple[NDArray[np.intp], tuple[Issue, ...]]:
+    """Tell the thighs apart: 0 and 1 from lower to higher x in world coordinates, or all 0 with an issue."""
+    axis = int(np.argmax(np.abs(affine[0, :3]) / np.linalg.norm(affine[:3, :3], axis=0)))
+    section = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+    first, last = np.flatnonzero(section)[[0, -1]]
+    third = (last - first + 1) // 3
+    middle = section[first + third : last - third + 1]
+    # Of several planes that hold equally little the one in the middle is taken.
+    lowest = np.flatnonzero(middle == middle.min())
+    cut = int(first + third + lowest[len(lowest) // 2])
+    if section[cut] >= VALLEY * min(section[:cut].max(initial=0), section[cut + 1 :].max(initial=0)):
+        what = "the two thighs could not be told apart: the mask is not narrower between left and right."
+        remedy = "Corrected as one body; give a mask that leaves out the air between the thighs."
+        issue = Issue(Severity.NOTE, "motion correction", what, remedy)
+        return np.zeros(mask.shape, dtype=np.intp), (issue,)
+    is_higher = (np.arange(mask.shape[axis]) > cut) == (affine[0, axis] > 0)
+    shape = np.where(np.arange(3) == axis, mask.shape[axis], 1)
+    return np.broadcast_to(is_higher.reshape(shape), mask.shape).astype(np.intp), ()
+
+
+def _different_turns(rotations: Floats) -> tuple[Issue, ...]:
+    """Say by how much two parts turned differently; rotations of shape (2, n, 3, 3)."""
+    apart = np.degrees(Rotation.from_matrix(rotations[0] @ rotations[1].transpose(0, 2, 1)).magnitude())
+    if apart.max() < ALIKE_DEG:
+        return ()
+    what = (
+        f"the thighs turned differently, by up to {apart.max():.1f}° (mean {apart.mean():.1f}°); the gradient "
+        "directions are turned by the mean of both and are off by half of it in each."
+    )
+    remedy = "Fit each thigh with its own part_gradients where this matters."
+    return (Issue(Severity.NOTE, "motion correction", what, remedy),)
+
+
+def _places(series: DwiSeries, where: Bools) -> Floats:
+    """World coordinates of voxels, shape (m, 3), mm."""
+    return np.argwhere(where) @ series.affine[:3, :3].T + series.affine[:3, 3]
+
+
+def _displacement(points: Floats, transforms: Floats) -> Floats:
+    """Mean displacement of points (m, 3) by each transform, mm."""
+    moved = points @ transforms[:, :3, :3].transpose(0, 2, 1) + transforms[:, None, :3, 3]
+    return np.linalg.norm(moved - points, axis=2).mean(axis=1)
 
 
 def _framewise(points: Floats, transforms: Floats, rotations: Floats) -> Floats:
@@ -197,18 +323,19 @@ def _framewise(points: Floats, transforms: Floats, rotations: Floats) -> Floats:
     return np.r_[0.0, np.linalg.norm(np.diff(places, axis=0), axis=2).mean(axis=1)]
 
 
-def _resample(series: DwiSeries, transforms: Floats) -> Floats:
-    """Interpolate each volume at where its voxels had moved to; cubic, not below zero."""
-    resampled = np.empty(series.signal.shape, dtype=np.float32)
-    index = np.indices(series.shape).reshape(3, -1)
-    for volume, transform in enumerate(transforms):
-        image = series.signal[..., volume]
-        if np.array_equal(transform, np.eye(4)):
-            resampled[..., volume] = image
+def _resample(series: DwiSeries, parts: NDArray[np.intp], part_transforms: Floats) -> Floats:
+    """Interpolate each volume at where the voxels of each part had moved to; cubic, not below zero."""
+    resampled = series.signal.astype(np.float32)
+    to_index = np.linalg.inv(series.affine)
+    places = [np.argwhere(parts == k).T for k in range(len(part_transforms))]
+    for volume in range(resampled.shape[3]):
+        if np.array_equal(part_transforms[:, volume], np.tile(np.eye(4), (len(places), 1, 1))):
             continue
-        matrix = np.linalg.inv(series.affine) @ transform @ series.affine
-        values = _interpolate(_spline(image), matrix[:3, :3] @ index + matrix[:3, 3:], order=3)
-        resampled[..., volume] = np.maximum(values, 0).reshape(series.shape)
+        spline = _spline(series.signal[..., volume])
+        for place, transforms in zip(places, part_transforms, strict=True):
+            matrix = to_index @ transforms[volume] @ series.affine
+            values = _interpolate(spline, matrix[:3, :3] @ place + matrix[:3, 3:], order=3)
+            resampled[(*place, volume)] = np.maximum(values, 0)
     return resampled
 
 
@@ -246,10 +373,13 @@ class _Grid:
             seen[[*self.in_plane, 3 + self.normal, 6 + self.normal]] = False
         return seen
 
-    def holds(self, index: Floats) -> Bools:
-        """Which voxel indices, shape (3, m), were scanned."""
+    def holds(self, index: Floats, lost: Bools) -> Bools:
+        """Which voxel indices, shape (3, m), were scanned in slices that were not lost, of which (n_slices,) tells."""
         last = np.array(self.shape)[:, None] - 1.0
-        return np.all((index > -SEEN_VOXELS) & (index < last + SEEN_VOXELS), axis=0)
+        held = np.all((index > -SEEN_VOXELS) & (index < last + SEEN_VOXELS), axis=0)
+        if lost.any():
+            held &= ~lost[np.rint(np.clip(index[self.normal], 0, len(lost) - 1)).astype(int)]
+        return held
 
     def to_index(self, matrix: Floats, points: Floats) -> Floats:
         """Voxel indices, shape (3, m), of points (m, 3) after a transform."""
@@ -270,7 +400,8 @@ class _Pose:
     A point x is scanned at E (R x + t), with E = I + e ⊗ stretch and e the phase-encoding axis. `values` holds the
     rotation vector (rad), t (mm) and the stretch (no unit), three each; `misfit` the share of the contrast that
     remains unexplained and `uncertainty_mm` the standard error of the shift within the slice; `cost` weighs the misfit
-    against how usual the pose is (−2 log posterior).
+    against how usual the pose is (−2 log posterior). `information` (9, 9) is the inverse covariance that the image
+    alone gives, `pull` (9,) how strongly the prior drew.
     """
 
     values: Floats
@@ -278,6 +409,8 @@ class _Pose:
     misfit: float = np.inf
     uncertainty_mm: float = 0.0
     cost: float = np.inf
+    information: Floats = field(default_factory=lambda: np.zeros((9, 9)))
+    pull: Floats = field(default_factory=lambda: np.zeros(9))
 
     @property
     def rotation(self) -> Floats:
@@ -294,7 +427,7 @@ class _Pose:
         return eddy @ rigid
 
 
-def _find_poses(series: DwiSeries, mask: Bools) -> tuple[Floats, Floats, tuple[Issue, ...]]:
+def _find_poses(series: DwiSeries, mask: Bools, *, lost: Bools) -> tuple[Floats, Floats, tuple[Issue, ...]]:
     """Find transforms and rotations, both in world coordinates, of shape (n, 4, 4) and (n, 3, 3)."""
     normal = slice_axis(series.voxel_sizes)
     grid = _Grid(series.shape, series.affine, series.voxel_sizes, np.argwhere(mask).mean(axis=0), normal)
@@ -314,16 +447,19 @@ def _find_poses(series: DwiSeries, mask: Bools) -> tuple[Floats, Floats, tuple[I
     common = still
     if weighted.size:
         encoding = _Encoding(series.gradients.bvals[weighted], series.gradients.directions[weighted] @ turn)
-        poses, is_clear = _align_weighted(images[weighted], encoding, grid, rim)
+        poses, shared_sd, is_clear = _align_weighted(images[weighted], encoding, grid, rim, lost.T[weighted])
         found = dict(zip(weighted, poses, strict=True))
         if b0s.size:
-            mean = _mean(images[weighted], poses, grid, rim, order=1)
-            common = _common(images[b0s[0]], mean, grid, rim, phase_axis=poses[0].phase_axis, is_clear=is_clear)
+            mean = _mean([_spline(image) for image in images[weighted]], poses, grid, rim, lost.T[weighted])
+            axis, b0 = poses[0].phase_axis, b0s[0]
+            common = _common(
+                images[b0], mean, grid, rim, lost[:, b0], phase_axis=axis, is_clear=is_clear, shared_sd=shared_sd
+            )
     issues = _unseen(grid) + _doubts({"mean of the weighted volumes": common})
     common = common if _doubt(common) == "" else still
     rigid = grid.seen & (np.arange(9) < 6)
     for volume in b0s[1:]:
-        found[volume] = _align([images[volume]], [still], grid, rim, free=rigid, to=images[b0s[0]])[0]
+        found[volume] = _align([images[volume]], [still], grid, rim, lost.T[[volume]], free=rigid, to=images[b0s[0]])[0]
     for volume, pose in found.items():
         believed = still if _doubt(pose) else pose
         anchor = still if volume in b0s else common
@@ -404,53 +540,130 @@ class _Usual:
         return cls(np.zeros(9), np.repeat([USUAL_ROTATION, USUAL_SHIFT_MM, USUAL_STRETCH], 3))
 
 
-def _align_weighted(images: Floats, encoding: _Encoding, grid: _Grid, rim: Bools) -> tuple[list[_Pose], bool]:
-    """Align weighted volumes with one another, choose the phase-encoding axis and say whether that was clear."""
-    usual = [_Usual.of_patients()] * len(images)
-    coarse = [
-        _align(images, [_Pose(np.zeros(9), axis)] * len(images), grid, rim, free=grid.seen, stages=STAGES[:2])
-        for axis in grid.in_plane
-    ]
-    costs = [sum(pose.cost for pose in poses) for poses in coarse]
-    poses = coarse[int(np.argmin(costs))]
-    usual = _tie(poses, encoding)
-    poses = _align(images, poses, grid, rim, free=grid.seen, stages=STAGES[2:], usual=usual, encoding=encoding)
-    return poses, abs(costs[1] - costs[0]) > CLEAR_COST
+def _align_weighted(
+    images: Floats, encoding: _Encoding, grid: _Grid, rim: Bools, lost: Bools
+) -> tuple[list[_Pose], Floats, bool]:
+    """Align weighted volumes with one another and choose the phase-encoding axis.
+
+    Returns the poses, how well the stretch is known that all of them share (two standard deviations), and whether
+    the axis was clear.
+    """
+    still = [_Pose(np.zeros(9), grid.in_plane[-1])] * len(images)
+    # Large motion first: with stretch as well, a coarse stage may settle for a stretched image elsewhere.
+    rigid = grid.seen & (np.arange(9) < 6)
+    start = _align(images, still, grid, rim, lost, free=rigid, stages=(COARSE,))
+    tried = []
+    for axis in grid.in_plane:
+        begin = [replace(pose, phase_axis=axis) for pose in start]
+        tried.append(_align(images, begin, grid, rim, lost, free=grid.seen, stages=(MIDDLE,)))
+    costs = [sum(pose.cost for pose in poses) for poses in tried]
+    tie = _Tie(tried[int(np.argmin(costs))], [_Usual.of_patients()] * len(images), np.full(3, USUAL_STRETCH))
+    # Found once: what is expected draws poses together, and taken from them again and again it would shrink to nothing.
+    size = _motion_size(tie.poses)
+    for stage in TIED_STAGES:
+        tie = _tie(tie.poses, encoding, size)
+        poses = _align(
+            images, tie.poses, grid, rim, lost, free=grid.seen, stages=(stage,), usual=tie.usual, encoding=encoding
+        )
+        tie = replace(tie, poses=poses)
+    return tie.poses, tie.shared_sd, abs(costs[1] - costs[0]) > CLEAR_COST
 
 
-def _tie(poses: Sequence[_Pose], encoding: _Encoding) -> list[_Usual]:
-    """Expect eddy currents in step with the gradient: a straight line through what was found."""
+@dataclass(frozen=True)
+class _Tie:
+    """Poses whose common stretch was taken out, what is expected of each, and the SD of their common stretch (3,)."""
+
+    poses: list[_Pose]
+    usual: list[_Usual]
+    shared_sd: Floats
+
+
+def _motion_size(poses: Sequence[_Pose]) -> Floats:
+    """Root mean square of rotations and shifts, shape (6,): a patient who lay still in all volumes did so in each."""
+    usual = _Usual.of_patients().spread[:6]
+    motion = np.array([pose.values[:6] for pose in poses if _doubt(pose) == ""] or [usual])
+    size = np.repeat(np.sqrt(np.mean((motion**2).reshape(-1, 2, 3), axis=(0, 2))), 3)
+    return np.clip(size, LEAST_MOTION * usual, 2 * usual)
+
+
+def _tie(poses: list[_Pose], encoding: _Encoding, size: Floats) -> _Tie:
+    """Expect eddy currents in step with the gradient: a straight line through what was found.
+
+    Rotations and shifts are expected to be of the given size. Eddy currents vanish with the gradient, so the line must
+    pass through zero. Volumes aligned with one another do not know the stretch that they share; it is the line's
+    intercept and is taken out.
+    """
     usual = _Usual.of_patients()
     believed = np.array([_doubt(pose) == "" for pose in poses])
     line = np.hstack([encoding.strengths, np.ones((len(poses), 1))])
     if believed.sum() < MIN_TIED or np.linalg.matrix_rank(line[believed], tol=0.1) < line.shape[1]:
-        return [usual] * len(poses)
-    stretch = np.array([pose.values[6:] for pose in poses])
-    slope = np.linalg.lstsq(line[believed], stretch[believed], rcond=None)[0]
-    rest = stretch[believed] - line[believed] @ slope
-    spread = np.sqrt(np.sum(rest**2, axis=0) / (believed.sum() - line.shape[1]))
-    spread = np.clip(spread, LEAST_STRETCH, USUAL_STRETCH)
-    unit = np.linalg.inv(line[believed].T @ line[believed])
-    sds = np.minimum(np.sqrt(1 + np.einsum("ni,ij,nj->n", line, unit, line))[:, None] * spread, USUAL_STRETCH)
-    # A patient who lay still in all volumes did so in each: motion is expected to be of the size that was found.
-    motion = np.array([pose.values[:6] for pose in poses])[believed]
-    size = np.repeat(np.sqrt(np.mean((motion**2).reshape(-1, 2, 3), axis=(0, 2))), 3)
-    size = np.clip(size, LEAST_MOTION * usual.spread[:6], 2 * usual.spread[:6])
-    return [_Usual(np.r_[usual.values[:6], mean], np.r_[size, sd]) for mean, sd in zip(line @ slope, sds, strict=True)]
+        return _Tie(poses, [usual] * len(poses), np.full(3, USUAL_STRETCH))
+    kept = [pose for pose, is_believed in zip(poses, believed, strict=True) if is_believed]
+    slope, scatter, shared_sd = _stretch_line(kept, line[believed], size)
+    centred = [replace(pose, values=pose.values - np.r_[np.zeros(6), slope[3]]) for pose in poses]
+    expected = [_Usual(np.r_[np.zeros(6), g @ slope[:3]], np.r_[size, scatter]) for g in encoding.strengths]
+    return _Tie(centred, expected, shared_sd)
 
 
-def _common(b0: Floats, mean: Floats, grid: _Grid, rim: Bools, *, phase_axis: int, is_clear: bool) -> _Pose:
+def _stretch_line(poses: Sequence[_Pose], line: Floats, size: Floats) -> tuple[Floats, Floats, Floats]:
+    """Regress the stretch on the gradient and a constant: slopes (4, 3), scatter (3,) and two SDs of the constant (3,).
+
+    A random-effects regression: each volume counts as its image knows its stretch, whose three parts may be known
+    together only, and scatters about the line by an SD found by expectation and maximisation.
+    """
+    found, covariances = [], []
+    for pose in poses:
+        # What the image says without what was expected of its stretch; the motion is expected to be of its usual size.
+        covariance = np.linalg.inv(pose.information + np.diag(np.r_[size**-2, np.full(3, 0.01 * USUAL_STRETCH**-2)]))
+        found.append(pose.values[6:] + covariance[6:, 6:] @ pose.pull[6:])
+        covariances.append(covariance[6:, 6:])
+    stretch, known = np.array(found), np.array(covariances)
+    n_columns = line.shape[1]
+    design = np.einsum("kl,nc->nkcl", np.eye(3), line).reshape(len(line), 3, 3 * n_columns)
+    variance = np.full(3, FIRST_SCATTER**2)
+    for _ in range(SCATTER_STEPS):
+        weight = np.linalg.inv(known + np.diag(variance))
+        information = np.einsum("nki,nkl,nlj->ij", design, weight, design)
+        covariance = np.linalg.inv(information + np.eye(3 * n_columns) * USUAL_STRETCH**-2)
+        slope = covariance @ np.einsum("nki,nkl,nl->i", design, weight, stretch)
+        rest = variance * np.einsum("nkl,nl->nk", weight, stretch - design @ slope)
+        left = variance - variance**2 * np.einsum("nkk->nk", weight)
+        variance = np.clip(np.mean(rest**2 + left, axis=0), LEAST_STRETCH**2, USUAL_STRETCH**2)
+    of_constant = np.diag(covariance).reshape(n_columns, 3)[-1]
+    return slope.reshape(n_columns, 3), np.sqrt(variance), np.sqrt(4 * of_constant + LEAST_STRETCH**2)
+
+
+def _common(
+    b0: Floats,
+    mean: Floats,
+    grid: _Grid,
+    rim: Bools,
+    lost: Bools,
+    *,
+    phase_axis: int,
+    is_clear: bool,
+    shared_sd: Floats,
+) -> _Pose:
     """Align b = 0 with the mean of the weighted volumes.
 
     Between contrasts the coarse stage helps after large motion and misleads where the muscles have lost their
     signal, so its result has to be clearly better. When the weighted volumes did not show the phase-encoding axis,
     distortion that they share may, so both axes are tried; of two that explain about the same, the smaller rotation
-    is taken.
+    is taken. How much slices are shifted by their height, which hardly differs from a tilt, is
+    what the gradients left unsaid of it, with an SD of `shared_sd`.
     """
+    usual = _Usual.of_patients()
+    # Within slices the outline tells stretch from rotation, and what volumes share need not go with the gradient.
+    spread = usual.spread.copy()
+    spread[6 + grid.normal] = shared_sd[grid.normal]
+    usual = replace(usual, spread=spread)
 
     def aligned(axis: int, stages: Sequence[_Stage]) -> _Pose:
         start = _Pose(np.zeros(9), axis)
-        return _align([b0], [start], grid, rim, free=grid.seen, to=mean, stages=stages)[0]
+        (pose,) = _align(
+            [b0], [start], grid, rim, lost[None], free=grid.seen, to=mean, stages=stages, usual=[usual], is_noisy=False
+        )
+        return pose
 
     coarse_first = aligned(phase_axis, STAGES)
     tried = [aligned(axis, STAGES[1:]) for axis in ([phase_axis] if is_clear else grid.in_plane)]
@@ -465,16 +678,19 @@ def _align(
     poses: Sequence[_Pose],
     grid: _Grid,
     rim: Bools,
+    lost: Bools,
     *,
     free: Bools,
     to: Floats | None = None,
     stages: Sequence[_Stage] = STAGES,
     usual: Sequence[_Usual] | None = None,
     encoding: _Encoding | None = None,
+    is_noisy: bool = True,
 ) -> list[_Pose]:
     """Align images with one image, or each with what the others say of it, from coarse to fine.
 
-    With an encoding the others say it through a tensor, otherwise through their mean.
+    With an encoding the others say it through a tensor, otherwise through their mean. A target is noisy unless it is
+    the mean of all weighted volumes. Lost slices, of shape (n, n_slices), are not compared.
     """
     usual = usual or [_Usual.of_patients()] * len(images)
     for smoothing_mm, every, cell_mm, order in stages:
@@ -483,22 +699,20 @@ def _align(
         prepared = [_spline(image) if order > 1 else image for image in smooth]
         cells = _cells(rim, grid, every=every, cell_mm=cell_mm)
         if to is None and len(images) > 1:
-            aims = _aims(prepared, poses, grid, rim, order=order, encoding=encoding)
+            aims = _aims(prepared, poses, grid, rim, lost, order=order, encoding=encoding)
         else:
             aims = iter([(ndimage.gaussian_filter(to, width) if to is not None else smooth[0], rim)] * len(images))
         improved = []
-        for image, pose, (aim, is_known), expected in zip(prepared, poses, aims, usual, strict=True):
-            target = _target(aim, is_known, cells, grid, pose.phase_axis)
-            improved.append(_improve(image, target, pose, grid, free=free, order=order, usual=expected))
+        for image, pose, (aim, is_known), expected, gone in zip(prepared, poses, aims, usual, lost, strict=True):
+            target = _target(aim, is_known, cells, grid, pose.phase_axis, is_noisy=is_noisy)
+            improved.append(_improve(image, target, pose, grid, gone, free=free, order=order, usual=expected))
         poses = improved
     return list(poses)
 
 
-def _mean(
-    images: Floats | Sequence[Floats], poses: Sequence[_Pose], grid: _Grid, rim: Bools, *, order: Literal[1, 3]
-) -> Floats:
+def _mean(splines: Sequence[Floats], poses: Sequence[_Pose], grid: _Grid, rim: Bools, lost: Bools) -> Floats:
     """Average images at their poses within the rim, each where it was scanned; zero elsewhere."""
-    values, inside = _at_poses(images, poses, grid, rim, order=order)
+    values, inside = _at_poses(splines, poses, grid, rim, lost, order=3)
     mean = np.zeros(grid.shape, dtype=np.float32)
     mean[rim] = np.where(
         inside.any(axis=0), (values * inside).sum(axis=0) / np.maximum(inside.sum(axis=0), 1), values.mean(axis=0)
@@ -507,16 +721,22 @@ def _mean(
 
 
 def _at_poses(
-    images: Floats | Sequence[Floats], poses: Sequence[_Pose], grid: _Grid, rim: Bools, *, order: Literal[1, 3]
+    images: Floats | Sequence[Floats],
+    poses: Sequence[_Pose],
+    grid: _Grid,
+    rim: Bools,
+    lost: Bools,
+    *,
+    order: Literal[1, 3],
 ) -> tuple[Floats, Bools]:
     """Images at their poses within the rim, and where they were scanned; both of shape (n, voxels of the rim)."""
     points = (np.argwhere(rim) - grid.centre) * grid.sizes
     values = np.empty((len(images), len(points)), dtype=np.float32)
     inside = np.empty(values.shape, dtype=bool)
-    for k, (image, pose) in enumerate(zip(images, poses, strict=True)):
+    for k, (image, pose, gone) in enumerate(zip(images, poses, lost, strict=True)):
         index = grid.to_index(pose.matrix, points)
         values[k] = _interpolate(image, index, order=order)
-        inside[k] = grid.holds(index)
+        inside[k] = grid.holds(index, gone)
     return values, inside
 
 
@@ -525,6 +745,7 @@ def _aims(
     poses: Sequence[_Pose],
     grid: _Grid,
     rim: Bools,
+    lost: Bools,
     *,
     order: Literal[1, 3],
     encoding: _Encoding | None,
@@ -534,7 +755,7 @@ def _aims(
     An image must not be part of its own target, or its noise would hold it where it is. The contrast between muscles
     changes with the gradient; a tensor, fitted to the others after smoothing, tells how.
     """
-    values, inside = _at_poses(images, poses, grid, rim, order=order)
+    values, inside = _at_poses(images, poses, grid, rim, lost, order=order)
     count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", values, inside)
     is_known = np.zeros_like(rim)
     is_known[rim] = count - 1 >= max(1, LEAST_SEEN * (len(images) - 1))
@@ -627,10 +848,10 @@ class _Target:
     change: Floats
 
 
-def _target(image: Floats, is_known: Bools, cells: _Cells, grid: _Grid, phase_axis: int) -> _Target:
+def _target(image: Floats, is_known: Bools, cells: _Cells, grid: _Grid, phase_axis: int, *, is_noisy: bool) -> _Target:
     at = tuple(cells.index.T)
     points = (cells.index - grid.centre) * grid.sizes
-    slope = np.stack([_slope(image, axis, size)[at] for axis, size in enumerate(grid.sizes)], axis=1)
+    slope = np.stack([_slope(image, axis, size, is_noisy=is_noisy)[at] for axis, size in enumerate(grid.sizes)], axis=1)
     # A turn by a small vector w moves x by w × x, so the image changes by w · (x × slope).
     change = cells.centred(np.hstack([np.cross(points, slope), slope, slope[:, [phase_axis]] * points]))
     values = cells.centred(image[at].astype(float))
@@ -640,15 +861,28 @@ def _target(image: Floats, is_known: Bools, cells: _Cells, grid: _Grid, phase_ax
     return _Target(points, cells, cells.sums((~is_known[at]).astype(float)) == 0, values, power, change)
 
 
-def _slope(image: Floats, axis: int, size: float) -> Floats:
-    """Differentiate the cubic spline through an image, per mm."""
+def _slope(image: Floats, axis: int, size: float, *, is_noisy: bool) -> Floats:
+    """Differentiate the cubic spline through an image, per mm; level at the border of a noisy one."""
     if image.shape[axis] == 1:
         return np.zeros_like(image)
-    return np.gradient(ndimage.spline_filter1d(image, axis=axis, mode="mirror"), size, axis=axis)
+    slope = np.gradient(ndimage.spline_filter1d(image, axis=axis, mode="mirror"), size, axis=axis)
+    if is_noisy:
+        # The one-sided difference that `gradient` takes at the border goes with the noise of the voxel itself, and
+        # since motion takes one border out of sight and not the other, this draws an image back to where it was.
+        np.moveaxis(slope, axis, 0)[[0, -1]] = 0
+    return slope
 
 
 def _improve(
-    image: Floats, target: _Target, start: _Pose, grid: _Grid, *, free: Bools, order: Literal[1, 3], usual: _Usual
+    image: Floats,
+    target: _Target,
+    start: _Pose,
+    grid: _Grid,
+    lost: Bools,
+    *,
+    free: Bools,
+    order: Literal[1, 3],
+    usual: _Usual,
 ) -> _Pose:
     """Move an image onto the target by Gauss–Newton steps, as long as they help.
 
@@ -657,8 +891,8 @@ def _improve(
     Within each cell the image W at the pose should be a M + b of the target M, with a and b of the cell: contrasts
     may differ in any way from cell to cell (a local correlation). A step δ solves W + a J δ = a M + b by least
     squares, J being how the target changes with the pose; it stands for the image's own, because averaging
-    made it less noisy. A cell weighs less the more of it stays unexplained: there the contrast differs, or a slice
-    was dropped. What is usual enters as a prior, weighed by what the cells' disagreement says of the precision.
+    made it less noisy. A cell weighs less the more of it stays unexplained: there the contrast differs. What is
+    usual enters as a prior, weighed by what the cells' disagreement says of the precision.
     """
     cells = target.cells
     spread, mean = usual.spread[free], usual.values[free]
@@ -666,10 +900,11 @@ def _improve(
     reach = np.repeat([arm, 1.0, arm], 3)[free]
     shifts = np.isin(np.flatnonzero(free), [3 + axis for axis in grid.in_plane])
     change = target.change[:, free]
-    best, pose, floor = replace(start, misfit=np.inf), start, 0.0
+    best, pose, floor, merit = replace(start, misfit=np.inf), start, 0.0, (np.inf, 0.0)
+    excess = UNSHOWN
     for _ in range(MAX_STEPS):
         index = grid.to_index(pose.matrix, target.points)
-        is_seen = target.is_known & (cells.sums((~grid.holds(index)).astype(float)) == 0)
+        is_seen = target.is_known & (cells.sums((~grid.holds(index, lost)).astype(float)) == 0)
         sampled = cells.centred(_interpolate(image, index, order=order).astype(float))
         gain = cells.sums(sampled * target.values) / target.power
         residual = sampled - cells.spread(gain) * target.values
@@ -677,13 +912,19 @@ def _improve(
         # Relative to what there is to explain: otherwise moving the patient out of sight would be the best fit.
         scale = max(all_there.sum(), np.finfo(float).tiny)
         misfit = float(unexplained.sum() / scale)
-        if not 0 < misfit < np.inf:
+        if not (0 < misfit < np.inf and is_seen.any()):
             break
         n_points = np.sum(cells.sizes * is_seen)
         floor = floor or LEAST_SPREAD * misfit
         relative = unexplained / cells.sizes * n_points / scale + floor
-        if misfit >= best.misfit:
-            break
+        off = pose.values[free] - mean
+        # What the weights below are the slope of: the logarithm counts large misfits less.
+        logs = (1 + LEAST_SPREAD) * float(np.sum(cells.sizes * is_seen * np.log(relative)) / n_points)
+        prior = float(np.sum((off / spread) ** 2))
+        if best.misfit < np.inf and logs - merit[0] + (prior - merit[1]) * excess / n_points > MISFIT_RISE:
+            pose = replace(best, values=(best.values + pose.values) / 2)
+            continue
+        merit = logs, prior
         weight = is_seen * (1 + LEAST_SPREAD) * n_points / scale / relative
         design = cells.spread(gain)[:, None] * change
         weighted = design * cells.spread(weight)[:, None]
@@ -693,9 +934,10 @@ def _improve(
         excess = UNSHOWN * max(1.0, float(np.mean(np.sum(pull**2, axis=0) / np.diag(information))))
         covariance = np.linalg.inv(information / excess + np.diag(spread**-2))
         uncertainty = float(np.sqrt(np.diag(covariance)[shifts].max()))
-        off = pose.values[free] - mean
-        cost = n_points / cells.neighbours * np.log(misfit) + np.sum((off / spread) ** 2)
-        best = replace(pose, misfit=misfit, uncertainty_mm=uncertainty, cost=float(cost))
+        cost = n_points / cells.neighbours * np.log(misfit) + prior
+        known, drawn = np.zeros((9, 9)), np.zeros(9)
+        known[np.ix_(free, free)], drawn[free] = information / excess, off / spread**2
+        best = replace(pose, misfit=misfit, uncertainty_mm=uncertainty, cost=float(cost), information=known, pull=drawn)
         step = -covariance @ (pull.sum(axis=0) / excess + off / spread**2)
         values = pose.values.copy()
         values[free] += step

@@ -7,11 +7,12 @@ import numpy as np
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, select_shells
 from dtimuscle.errors import ImageError, SettingsError
-from dtimuscle.imaging.denoise import Engine, patch_shape
+from dtimuscle.imaging.denoise import Engine, average_alike, patch_shape
 from dtimuscle.imaging.denoise import denoise as remove_noise
-from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, FatFraction, subtract_fat
+from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, MOSTLY_FAT, FatFraction, subtract_fat
 from dtimuscle.imaging.gradients import check_orientation
 from dtimuscle.imaging.mask import foreground_mask
+from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.motion import correct_motion as align_volumes
 from dtimuscle.imaging.noise import correct_rician, gaussian_noise_sd
 from dtimuscle.imaging.outliers import SliceOutliers, find_lost_slices, weights_after_motion
@@ -70,6 +71,8 @@ class TensorSignal:
     ----------
     series : DwiSeries
         The signal.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Where there is muscle's water to fit.
     weights : ndarray of bool, shape (nx, ny, nz, n), or None
         Samples that count; None when all do.
     selection : ShellSelection
@@ -83,6 +86,7 @@ class TensorSignal:
     """
 
     series: DwiSeries
+    mask: Bools
     weights: Bools | None
     selection: ShellSelection
     perfusion: Perfusion | None = None
@@ -121,6 +125,7 @@ def preprocess(
     denoise: bool = True,
     unring: bool = True,
     correct_motion: bool = True,
+    separate_thighs: bool = False,
     find_outliers: bool = True,
     rician: bool = False,
     n_coils: int = 1,
@@ -129,7 +134,8 @@ def preprocess(
     """Clean and align a series.
 
     Denoising comes first, because it needs noise that no interpolation has mixed; unringing second,
-    because it needs the grid as scanned; motion last. Lost slices are looked for in the series as scanned and followed
+    because it needs the grid as scanned; then motion. What noise is left is averaged over like neighbours once the
+    volumes are aligned. Lost slices are looked for in the series as scanned and followed
     through motion correction.
 
     Parameters
@@ -139,11 +145,13 @@ def preprocess(
     mask : ndarray of bool, shape (nx, ny, nz), optional
         Foreground; made from the series, and again from the cleaned one, if not given.
     denoise : bool, default=True
-        Remove thermal noise (MP-PCA).
+        Remove thermal noise (MP-PCA, and averaging of like neighbours once the volumes are aligned).
     unring : bool, default=True
         Remove Gibbs ringing (sub-voxel shifts).
     correct_motion : bool, default=True
         Align the volumes for motion and eddy currents, and turn the directions with them.
+    separate_thighs : bool, default=False
+        Give each thigh a motion of its own.
     find_outliers : bool, default=True
         Find slices that lost their signal, so that the fit can leave them out.
     rician : bool, default=False
@@ -174,7 +182,7 @@ def preprocess(
     series.gradients.require_tensor()
     first_mask = foreground_mask(series) if mask is None else mask
     given, shots = series.gradients, [take_snapshot("scanned", series)]
-    noise_sd = motion = None
+    noise_sd = remaining_sd = motion = None
     issues = find_sampling(series).issues
     outliers = n_lost_slices = judged = None
     if find_outliers:
@@ -186,7 +194,7 @@ def preprocess(
     weights = None if outliers is None else np.broadcast_to(outliers.weights, series.signal.shape)
     if denoise:
         denoised = remove_noise(series, first_mask, engine=engine)
-        series, noise_sd = denoised.series, denoised.noise_sd
+        series, noise_sd, remaining_sd = denoised.series, denoised.noise_sd, denoised.remaining_sd
         patch = patch_shape(series.shape, len(given)) if engine == "kit" else None
         noise = float(np.nanmedian(noise_sd)) if np.isfinite(noise_sd).any() else None
         shots.append(take_snapshot("denoised", series, engine=engine, patch=patch, noise_sd=noise))
@@ -199,13 +207,17 @@ def preprocess(
         series = remove_ringing(series, engine=engine)
         shots.append(take_snapshot("unringed", series, engine=engine))
     if correct_motion:
-        aligned = align_volumes(series, first_mask, engine=engine)
+        lost = None if outliers is None else outliers.is_outlier
+        aligned = align_volumes(series, first_mask, engine=engine, separate_thighs=separate_thighs, lost_slices=lost)
         series, issues = aligned.series, issues + aligned.issues
         if outliers is not None:
-            weights = weights_after_motion(outliers, series, aligned.transforms)
+            weights = _weights_of_parts(outliers, aligned)
         # All zeros mean that nothing could be measured, which is not the same as nobody having moved.
         motion = aligned if aligned.displacement_mm.any() else None
         shots.append(take_snapshot("aligned", series, engine=engine))
+    series = average_alike(series, first_mask, remaining_sd, weights=weights)
+    if remaining_sd is not None:
+        shots.append(take_snapshot("averaged", series))
     final_mask = foreground_mask(series) if mask is None else mask
     quality = series_quality(
         series,
@@ -217,6 +229,16 @@ def preprocess(
     )
     course = describe_course(shots, given, motion=motion, outliers=judged)
     return Preprocessed(series, final_mask, noise_sd, quality, weights, course)
+
+
+def _weights_of_parts(outliers: SliceOutliers, aligned: MotionCorrected) -> Bools:
+    """Follow lost slices with each part of the patient that moved on its own."""
+    first, *others = aligned.part_transforms
+    weights = weights_after_motion(outliers, aligned.series, first)
+    for number, transforms in enumerate(others, start=1):
+        is_here = (aligned.parts == number)[..., np.newaxis]
+        weights = np.where(is_here, weights_after_motion(outliers, aligned.series, transforms), weights)
+    return weights
 
 
 def _lost_slices(series: DwiSeries, mask: Bools) -> tuple[SliceOutliers | None, tuple[Issue, ...]]:
@@ -251,7 +273,7 @@ def water_signal(
     series : DwiSeries
         Preprocessed series.
     mask : ndarray of bool, shape (nx, ny, nz)
-        Where the tensor will be fitted.
+        Where the tensor will be fitted; with a map of fat, where less than half is fat.
     weights : ndarray of bool, shape (nx, ny, nz, n), optional
         Samples that count; all if not given.
     highest_b : float, optional
@@ -298,6 +320,7 @@ def water_signal(
             )
         water = subtract_fat(series, fat, mask, fat_signal=fat_signal, fat_diffusivity=fat_diffusivity)
         series, issues = water.series, water.issues
+        mask = mask & ~(fat.share >= MOSTLY_FAT)
     perfusion = None
     if separate_blood:
         perfusion = separate_perfusion(series, mask, tissue_b=tissue_b)
@@ -305,7 +328,7 @@ def water_signal(
             _, weights = _of_volumes(series, weights, series.gradients.bvals >= tissue_b)
         series, issues = perfusion.tissue, issues + perfusion.issues
     found_by_diffusion = fat_diffusivity if fat_model == "diffusion" else None
-    return TensorSignal(series, weights, selection, perfusion, found_by_diffusion, issues)
+    return TensorSignal(series, mask, weights, selection, perfusion, found_by_diffusion, issues)
 
 
 def _of_volumes(series: DwiSeries, weights: Bools | None, volumes: Bools) -> tuple[DwiSeries, Bools | None]:
@@ -313,17 +336,13 @@ def _of_volumes(series: DwiSeries, weights: Bools | None, volumes: Bools) -> tup
     return chosen, None if weights is None else weights[..., volumes]
 
 
-def fit(
-    signal: TensorSignal, mask: Bools, *, estimator: str = "iwls", directions_of: DirectionsOf = "unknown"
-) -> Fitted:
+def fit(signal: TensorSignal, *, estimator: str = "iwls", directions_of: DirectionsOf = "unknown") -> Fitted:
     """Fit the tensor and describe how that went.
 
     Parameters
     ----------
     signal : TensorSignal
         What to fit.
-    mask : ndarray of bool, shape (nx, ny, nz)
-        Where to fit.
     estimator : {"ols", "wls", "iwls", "nlls", "restore", "robust"}, default="iwls"
         How to fit; see `dtimuscle.imaging.tensor`.
     directions_of : {"thigh", "limb", "unknown"}, default="unknown"
@@ -344,7 +363,7 @@ def fit(
     ImageError
         If the mask is empty.
     """
-    maps = fit_tensor(signal.series, mask, estimator=estimator, weights=signal.weights)
+    maps = fit_tensor(signal.series, signal.mask, estimator=estimator, weights=signal.weights)
     counts = count_voxels(signal.series, maps, weights=signal.weights)
     check = None if directions_of == "unknown" else check_orientation(maps, is_thigh=directions_of == "thigh")
     quality = fit_quality(

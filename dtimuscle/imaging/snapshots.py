@@ -29,7 +29,7 @@ class Snapshot:
     Parameters
     ----------
     step : str
-        `scanned`, `denoised`, `rician`, `unringed` or `aligned`.
+        `scanned`, `denoised`, `rician`, `unringed`, `aligned` or `averaged`.
     slab : ndarray of shape (nx, ny, nz, n)
         The slice, its axis of length one.
     affine : ndarray of shape (4, 4)

@@ -537,6 +537,11 @@ def _step_sentences(
         yield f"Gibbs ringing was removed by sub-voxel shifts{who} (Kellner 2016)."
     if step := taken.get("aligned"):
         yield from _motion_sentences(series, step)
+    if "averaged" in taken:
+        yield (
+            "Once aligned, each voxel was averaged with neighbours that differ from it by no more than the noise left "
+            "(Buades 2005, Becker 2012)."
+        )
     absent = [word for name, word in _SWITCHED.items() if name not in taken]
     if not settings.get("find_outliers", True):
         absent.append("the search for lost slices")

@@ -19,7 +19,7 @@ from dtimuscle.store import bids, places
 from dtimuscle.store.registry import read_registry
 
 # Raised whenever the same settings would give other data.
-SIMULATION_VERSION = 3
+SIMULATION_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dtimuscle.dwi import DwiSeries
 from dtimuscle.errors import DtiMuscleError, LabelError
@@ -272,6 +270,7 @@ def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
             denoise=settings.denoise,
             unring=settings.unring,
             correct_motion=settings.correct_motion,
+            separate_thighs=settings.separate_thighs,
             find_outliers=settings.find_outliers,
             rician=settings.rician,
             n_coils=settings.rician_coils,
@@ -298,7 +297,7 @@ def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
         )
 
 
-def read_signal(scan: Scan, study: Study, place: Derivatives) -> tuple[TensorSignal, NDArray[np.bool_]]:
+def read_signal(scan: Scan, study: Study, place: Derivatives) -> TensorSignal:
     """Read what the tensor of a participant is fitted to.
 
     Parameters
@@ -312,15 +311,13 @@ def read_signal(scan: Scan, study: Study, place: Derivatives) -> tuple[TensorSig
 
     Returns
     -------
-    signal : TensorSignal
+    TensorSignal
         The chosen volumes without what is not muscle's water.
-    mask : ndarray of bool, shape (nx, ny, nz)
-        Foreground.
     """
     series, mask = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
     fat = read_fat(scan.fat_fraction, series) if study.tensor.fat_model == "map" else None
     weights = derivatives.read_weights(place, scan)
-    return imaging.water_signal(series, mask, weights=weights, fat=fat, **signal_settings(study)), mask
+    return imaging.water_signal(series, mask, weights=weights, fat=fat, **signal_settings(study))
 
 
 def signal_settings(study: Study) -> dict[str, Any]:
@@ -357,9 +354,9 @@ def read_fat(path: Path | None, series: DwiSeries) -> FatFraction | None:
 
 
 def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
-    signal, mask = read_signal(scan, study, place)
+    signal = read_signal(scan, study, place)
     settings = study.tensor
-    fitted = imaging.fit(signal, mask, estimator=settings.estimator, directions_of=settings.directions_of)
+    fitted = imaging.fit(signal, estimator=settings.estimator, directions_of=settings.directions_of)
     derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
     if fitted.residual is not None:
         derivatives.write_residual(place, scan, fitted.residual, fitted.maps.affine)
@@ -371,7 +368,7 @@ def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
 def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
     if scan.labels is None:
         return
-    signal, _ = read_signal(scan, study, place)
+    signal = read_signal(scan, study, place)
     maps = derivatives.read_maps(place, scan)
     labels, issues = read_labels(scan.labels, registry.read_registry())
     if issues and not labels.present:

@@ -7,9 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dtimuscle.errors import DatasetError, SettingsError
 from dtimuscle.imaging.participant import TensorSignal
@@ -152,8 +150,8 @@ class Session:
         """
         return read_labels(scan.labels, self.registry)[0] if scan.labels else None
 
-    def read_signal(self, scan: Scan) -> tuple[TensorSignal, NDArray[np.bool_]]:
-        """Read what the tensor of a participant is fitted to, and where.
+    def read_signal(self, scan: Scan) -> TensorSignal:
+        """Read what the tensor of a participant is fitted to.
 
         Parameters
         ----------
@@ -162,10 +160,8 @@ class Session:
 
         Returns
         -------
-        signal : TensorSignal
+        TensorSignal
             The chosen volumes without what is not muscle's water.
-        mask : ndarray of bool, shape (nx, ny, nz)
-            Foreground.
         """
         return read_signal(scan, self.study, derivatives_of(self.dataset, self.study))
 

@@ -112,6 +112,7 @@ def fit_series(
             denoise=preprocess and settings.denoise,
             unring=preprocess and settings.unring,
             correct_motion=preprocess and settings.correct_motion,
+            separate_thighs=settings.separate_thighs,
             find_outliers=preprocess and settings.find_outliers,
             rician=preprocess and settings.rician,
             n_coils=settings.rician_coils,
@@ -119,7 +120,7 @@ def fit_series(
         )
         fat = read_fat(files.fat_fraction, series)
         signal = imaging.water_signal(made.series, made.mask, weights=made.weights, fat=fat, **signal_settings(study))
-        fitted = imaging.fit(signal, made.mask, estimator=estimator, directions_of=study.tensor.directions_of)
+        fitted = imaging.fit(signal, estimator=estimator, directions_of=study.tensor.directions_of)
     issues = [*made.quality.issues, *fitted.quality.issues]
     table = None
     if files.labels:

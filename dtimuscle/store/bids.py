@@ -29,7 +29,7 @@ MAPS = "*_dwimap.nii.gz"
 FAT_NAMES = ("_param-fatfraction*.nii*", "_PDFF.nii*")
 
 # Step of the stored signal: far below any noise, and small enough that a scan without noise keeps its tensor.
-SIGNAL_QUANTUM = 1 / 8
+SIGNAL_QUANTUM = 1 / 4
 
 # By this entry under GeneratedBy a dataset is known to be simulated.
 SIMULATION = "dtimuscle simulation"
@@ -422,7 +422,7 @@ def write_scan(
     participant_id : str
         With its prefix, `sub-001`.
     series : DwiSeries
-        Signal from 0 to 4095, as scanners give it.
+        Signal from 0 to 8191, above what scanners give.
     sidecar : dict
         Acquisition as BIDS names it.
     session : str, default=""

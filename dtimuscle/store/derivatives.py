@@ -40,7 +40,7 @@ from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 4, "tensor": 4, "muscles": 4}
+STEP_VERSIONS = {"preprocessed": 5, "tensor": 4, "muscles": 4}
 STEPS = tuple(STEP_VERSIONS)
 
 NOISE = "desc-noise_dwimap.nii.gz"

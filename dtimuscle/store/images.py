@@ -160,7 +160,15 @@ def write_scaled_image(path: Path, data: Floats, affine: Floats, *, quantum: flo
         From voxel indices to world coordinates (RAS, mm).
     quantum : float
         Step between stored values.
+
+    Raises
+    ------
+    ImageError
+        If a value is too large.
     """
+    highest = np.iinfo(np.int16).max * quantum
+    if np.abs(data).max(initial=0) > highest:
+        raise ImageError(f"{path}: values up to {np.abs(data).max():g} cannot be kept in steps of {quantum:g}.")
     image = nib.Nifti1Image(np.rint(data / quantum).astype(np.int16), affine)
     image.header.set_slope_inter(quantum, 0)
     image.header.set_xyzt_units("mm", "sec")

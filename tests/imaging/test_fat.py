@@ -70,8 +70,10 @@ def test_more_fat_than_signal_leaves_zero_and_is_counted():
     gradients, mask = gradients_of(500.0), np.ones(SHAPE, dtype=bool)
     series = DwiSeries(mixture(np.zeros(SHAPE), gradients), AFFINE, gradients)
     share = np.zeros(SHAPE)
-    share[0] = 0.95
-    water = subtract_fat(series, FatFraction(share, AFFINE), mask, fat_signal=1.0)
+    share[0] = 0.45
+    # Of fat itself no water is left, and nothing is wrong with that.
+    share[1] = 0.95
+    water = subtract_fat(series, FatFraction(share, AFFINE), mask, fat_signal=2.0)
     assert water.n_emptied == 6
     assert water.series.signal.min() == 0
     assert "in 6 of 24 voxels" in water.issues[0].what

@@ -157,9 +157,10 @@ def test_the_remedy_speaks_of_the_files_rows_however_the_image_is_stored(scans, 
     assert [candidate.mending for candidate in found] == ["swap rows 2 and 3"]
 
 
-def test_thighs_raised_by_a_cushion_and_scanned_askew_raise_no_alarm_and_flips_are_found(scans):
+@pytest.mark.parametrize(("axis", "degrees"), [("x", 12), ("y", 10)])
+def test_thighs_raised_by_a_cushion_and_scanned_askew_raise_no_alarm_and_flips_are_found(scans, axis, degrees):
     _, maps, _ = scans[2]
-    tilted = stored_otherwise(maps, Rotation.from_euler("x", 12, degrees=True).as_matrix())
+    tilted = stored_otherwise(maps, Rotation.from_euler(axis, degrees, degrees=True).as_matrix())
     right = check_orientation(tilted)
     assert right.verdict == "as given"
     assert {candidate.frame for candidate in right.candidates} == {"image", "scanner"}
@@ -218,6 +219,16 @@ def test_fibres_along_the_body_alone_cannot_tell_signs():
 
 def test_one_thigh_without_labels_has_no_twin():
     assert not check_orientation(field((0.2, 0.1, 1))).has_twin
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (1, -1, 1)])
+def test_one_thigh_without_labels_cannot_tell_signs(scans, signs):
+    _, maps, _ = scans[0]
+    mask = maps.mask.copy()
+    mask[mask.shape[0] // 2 :] = False
+    check = check_orientation(changed(replace(maps, mask=mask), (0, 1, 2), signs))
+    assert check.verdict == "undecidable"
+    assert warnings_of(check) == []
 
 
 def test_two_thighs_are_told_apart_by_the_gap():

@@ -253,6 +253,90 @@ def test_series_of_one_kind_of_volume_are_aligned(n_b0, n_weighted):
     assert np.isfinite(result.displacement_mm).all()
 
 
+def two_limbs():
+    """Two small limbs side by side, 25 mm of air between them, each of which moves on its own."""
+    gradients = table(n_b0=1, n_weighted=6)
+    halves = [random_transforms(7, 1, seed=seed) for seed in (1, 2)]
+    scans = [scan(transforms, gradients, seed=seed) for seed, transforms in enumerate(halves)]
+    affine = AFFINE.copy()
+    signal = np.concatenate([each.signal for each in scans])
+    mask = np.concatenate([limb(), limb()])
+    # The second limb lies one field of view further along x; its transforms are about its own middle.
+    width = SHAPE[0] * AFFINE[0, 0]
+    there, back = np.eye(4), np.eye(4)
+    there[0, 3], back[0, 3] = width, -width
+    return DwiSeries(signal, affine, gradients), mask, [halves[0], there @ halves[1] @ back]
+
+
+@cache
+def apart():
+    series, mask, truth = two_limbs()
+    return series, mask, truth, correct_motion(series, mask, separate_thighs=True)
+
+
+def test_thighs_that_move_differently_are_each_found():
+    _, mask, truth, result = apart()
+    assert set(np.unique(result.parts[: SHAPE[0]][mask[: SHAPE[0]]])) == {0}
+    assert set(np.unique(result.parts[SHAPE[0] :][mask[SHAPE[0] :]])) == {1}
+    for k in range(2):
+        still, _ = errors_mm(np.tile(np.eye(4), (7, 1, 1)), truth[k], mask & (result.parts == k))
+        within, _ = errors_mm(result.part_transforms[k], truth[k], mask & (result.parts == k))
+        assert within[1:].mean() < 0.35 * still[1:].mean()
+
+
+def test_directions_of_both_thighs_lie_between_those_of_each_and_the_difference_is_told():
+    result = apart()[3]
+    first, second = (table.directions[1:] for table in result.part_gradients)
+    middle = first + second
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    np.testing.assert_allclose(result.series.gradients.directions[1:], middle, atol=1e-3)
+    assert any("turned differently" in issue.what for issue in result.issues)
+
+
+def test_a_single_limb_is_corrected_as_one_with_an_issue():
+    series = scan(random_transforms(2, 2), table(n_b0=2, n_weighted=0))
+    result = correct_motion(series, limb(), separate_thighs=True)
+    assert not result.parts.any()
+    np.testing.assert_array_equal(result.part_transforms, result.transforms[None])
+    assert any("told apart" in issue.what for issue in result.issues)
+
+
+def test_noise_does_not_draw_a_moved_image_back():
+    shifts = np.array([0.0, 4.0, -4.0, 5.0])
+    transforms = np.tile(np.eye(4), (4, 1, 1))
+    transforms[:, 2, 3] = shifts
+    result = correct_motion(scan(transforms, table(n_b0=4, n_weighted=0), noise_sd=10.0), limb())
+    # One-sided differences at the outermost slices leave 22 % of the motion in place, against 2 % without noise.
+    assert (result.transforms[:, 2, 3] @ shifts) / (shifts @ shifts) == pytest.approx(1, abs=0.1)
+
+
+def test_lost_slices_that_are_told_mislead_neither_their_volume_nor_the_others():
+    gradients = table(n_b0=1)
+    transforms = random_transforms(9, 1, shift_mm=2.0, in_plane=True)
+    whole, mask = scan(transforms, gradients), limb()
+    lost = np.zeros((SHAPE[2], 9), dtype=bool)
+    lost[[1, 4], 3] = lost[0, 5] = lost[3, 7] = True
+    signal = whole.signal * np.where(lost, 0.05, 1.0).astype(np.float32)
+    expected = correct_motion(whole, mask)
+    told = correct_motion(whole.with_signal(signal), mask, lost_slices=lost)
+    within, across = errors_mm(told.transforms, expected.transforms, mask)
+    assert within.max() < 0.3
+    assert across.max() < 0.6
+    # What was scanned beside a lost slice is as it would have been without the loss.
+    beside, without = (each.series.signal[..., 2, 3][mask[..., 2]].mean() for each in (told, expected))
+    np.testing.assert_allclose(beside, without, rtol=0.02)
+
+
+def test_a_volume_whose_slices_are_all_lost_stays_with_the_others():
+    gradients = table(n_b0=1)
+    series, mask = scan(np.tile(np.eye(4), (9, 1, 1)), gradients), limb()
+    lost = np.zeros((SHAPE[2], 9), dtype=bool)
+    lost[:, 4] = True
+    found = correct_motion(series, mask, lost_slices=lost).transforms
+    within, across = errors_mm(found[1:], np.tile(found[4], (8, 1, 1)), mask)
+    assert max(within.max(), across.max()) < 0.3
+
+
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(GridMismatchError, match="mask"):
         correct_motion(moved_case()[0], np.ones((2, 2, 2), dtype=bool), engine="kit")

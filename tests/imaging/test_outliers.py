@@ -188,6 +188,27 @@ def test_the_fewest_volumes_are_held_against_the_other_slices():
     np.testing.assert_array_equal(find_lost_slices(series, mask).is_outlier, lost)
 
 
+@pytest.mark.parametrize("n_lost", [5, 6])
+@pytest.mark.parametrize("seed", range(3))
+def test_volumes_that_lost_most_of_their_slices_are_judged_by_the_rest_with_six_directions(n_lost, seed):
+    gradients = muscle_gradients(n_directions=6)
+    lost = np.random.default_rng(seed).random((8, len(gradients))) < 0.05
+    lost[:, 4] = False
+    lost[[0, 2, 4, 6, 7, 1][:n_lost], 4] = True
+    series, mask = scan(gradients, snr=15, motion_mm=3.0, kept=np.where(lost, 0.4, 1.0), seed=seed)
+    np.testing.assert_array_equal(find_lost_slices(series, mask).is_outlier, lost)
+
+
+def test_a_volume_that_motion_darkened_is_not_accused_as_a_whole():
+    # The last volume moved so far that the mask holds air: its slices are 25 % darker than the others say.
+    gradients = muscle_gradients()
+    rng = np.random.default_rng(1000 * 19 + 15 + 12)
+    lost = rng.random((8, len(gradients))) < 0.08
+    kept = np.where(lost, rng.uniform(0.05, 0.6, lost.shape), 1.0)
+    series, mask = scan(gradients, snr=15, motion_mm=3.0, kept=kept, seed=19)
+    np.testing.assert_array_equal(find_lost_slices(series, mask).is_outlier, lost)
+
+
 def test_a_single_slice_is_held_against_its_other_volumes():
     gradients = muscle_gradients(n_directions=24)
     lost = np.zeros((8, len(gradients)), dtype=bool)

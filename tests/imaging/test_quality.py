@@ -99,6 +99,9 @@ def motion_of(series):
     return MotionCorrected(
         series,
         np.tile(np.eye(4), (3, 1, 1)),
+        parts=np.zeros(series.shape, dtype=np.intp),
+        part_transforms=np.tile(np.eye(4), (1, 3, 1, 1)),
+        part_gradients=(series.gradients,),
         displacement_mm=np.array([0.0, 1.0, 5.0]),
         rotation_deg=np.array([0.0, 0.3, 0.1]),
         framewise_mm=np.array([0.0, 2.0, 4.0]),

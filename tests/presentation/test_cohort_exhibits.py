@@ -112,7 +112,8 @@ def test_strips_of_equal_values_and_of_nobody_can_be_drawn(numbers, ratings):
 def test_every_value_of_a_muscle_is_a_point_and_a_scan_that_is_left_out_a_cross(values, ratings, registry, page_of):
     odd = odd_muscles(values)
     shown = figures.muscle_strips_figure(values, odd, ratings, registry, parameter="fa", page_of=page_of)
-    points = re.findall(r'<a(?: tabindex="-1" href="[^"]*")?><use [^>]*/><title>(sub-\d+): ([^<]*)</title></a>', shown.svg)
+    link = r'<a(?: tabindex="-1" href="[^"]*")?><use [^>]*/><title>(sub-\d+): ([^<]*)</title></a>'
+    points = re.findall(link, shown.svg)
     assert len(points) == N - 1
     assert ("sub-07", "0.600") in points
     assert "sub-07 Gracilis 0.600" in shown.alt

@@ -80,6 +80,7 @@ def test_the_truth_of_each_scan_lies_beside_it(settings):
     maps = [f"model-tensor_param-{name}_dwimap.nii.gz" for name in ("direction", "fa", "md")]
     tables = ["desc-dropped_truth.tsv", "desc-noise_truth.json", "desc-volumes_truth.tsv"]
     assert sorted(path.name for path in folder.iterdir()) == [f"sub-001_{name}" for name in (*tables, *maps)]
+    assert read_image(dataset.scans[0].image)[0].min() >= 0
     volumes = read_tsv(folder / "sub-001_desc-volumes_truth.tsv")
     assert list(volumes.columns) == ["volume", *(f"m{row}{column}" for row in (1, 2, 3) for column in (1, 2, 3, 4))]
     assert len(volumes) == 8

@@ -224,10 +224,10 @@ def test_steps_before_the_fault_are_kept(dataset):
 def test_an_error_that_nobody_foresaw_is_the_participants_own(dataset, monkeypatch):
     fit = imaging.fit
 
-    def fit_or_fail(signal, mask, *, estimator, directions_of):
+    def fit_or_fail(signal, *, estimator, directions_of):
         if failing.pop():
             raise ZeroDivisionError("division by zero")
-        return fit(signal, mask, estimator=estimator, directions_of=directions_of)
+        return fit(signal, estimator=estimator, directions_of=directions_of)
 
     failing = [False, True]
     monkeypatch.setattr(imaging, "fit", fit_or_fail)

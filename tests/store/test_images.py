@@ -17,6 +17,7 @@ from dtimuscle.store.images import (
     read_on_grid,
     write_gradients,
     write_image,
+    write_scaled_image,
 )
 
 AFFINE = np.diag([2.5, 2.5, 5.0, 1.0])
@@ -154,6 +155,14 @@ def test_a_map_on_another_grid_is_interpolated_through_the_headers(tmp_path):
     beyond = read_on_grid(path, (5, 6, 40), coarse)
     assert np.isnan(beyond[..., -1]).all()
     np.testing.assert_array_equal(read_on_grid(path, (20, 20, 10), fine), read_image(path)[0])
+
+
+def test_values_too_large_for_their_steps_are_refused_instead_of_turning_negative(tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    write_scaled_image(path, np.array([[[0.0, 32767 / 4]]]), np.eye(4), quantum=1 / 4)
+    assert read_image(path)[0].ravel().tolist() == [0, 32767 / 4]
+    with pytest.raises(ImageError, match=r"cannot be kept in steps of 0\.25"):
+        write_scaled_image(path, np.array([[[8192.0]]]), np.eye(4), quantum=1 / 4)
 
 
 def test_a_map_of_several_volumes_is_refused(tmp_path):

@@ -92,6 +92,7 @@ STEP_TITLES = {
     "rician": "Noise floor removed",
     "unringed": "Unringed",
     "aligned": "Aligned",
+    "averaged": "Averaged",
 }
 
 # Outlines over grey pictures.
