@@ -156,6 +156,12 @@ class RoiSettings(Section):
     """A muscle with fewer voxels keeps its row without values."""
     max_fat_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Voxels with a larger share of fat are left out, where there is a fat-fraction map."""
+    label_scheme: str = "auto"
+    """What label values mean: auto (table beside the image, or MuscleMap), a scheme of data/labels/, or a table."""
+    merge_muscles: tuple[str, ...] = ()
+    """Muscles measured as one, each as `hamstrings = semimembranosus + semitendinosus`."""
+    keep_merged_parts: bool = False
+    """Measure the parts of merged muscles as well."""
 
 
 class QualitySettings(Section):

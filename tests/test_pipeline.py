@@ -30,7 +30,8 @@ TABLES = {
         "missing_values", "complete_cases", "characteristics", "group_comparison", "group_effects", "group_tests",
         "correlation", "adjusted_correlation", "univariate", "multivariable", "prespecified", "model_fit", "penalised",
         "ordinal_each", "ordinal", "proportional_odds", "auc_features", "cut_offs", "auc", "auc_comparison",
-        "partial_auc", "validation", "calibration", "detectable_effects", "sample_sizes", "what_survives",
+        "partial_auc", "leave_one_out", "influence", "validation", "calibration", "detectable_effects", "sample_sizes",
+        "what_survives",
     ),
     "05_replication": (
         "printed_claims", "readings", "implied_effects", "findings", "directions", "checks", "verdicts", "criteria",
@@ -44,7 +45,7 @@ FIGURES = {
     "04_modelling": (
         "missing_patterns", "groups_fa", "groups_md", "hedges_g", "correlation_with_grade", "correlation_heatmap",
         "odds_ratios", "prespecified_odds_ratios", "penalty", "penalised_odds_ratios", "ordinal_odds_ratios",
-        "roc_features", "roc", "validation_auc", "calibration_curve", "decision_curve", "power",
+        "roc_features", "roc", "influence_figure", "validation_auc", "calibration_curve", "decision_curve", "power",
     ),
     "05_replication": (
         "implied_auc", "turning", "published_and_found_differences", "published_and_found_means",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dtimuscle.errors import SettingsError
-from dtimuscle.settings import RoiSettings, Section, Study, fingerprint, leaf_sections, parse_assignment
+from dtimuscle.settings import DataSettings, Section, Study, fingerprint, leaf_sections, parse_assignment
 from dtimuscle.store.files import read_yaml
 from dtimuscle.store.registry import read_study
 
@@ -212,8 +212,8 @@ def test_an_assignment_that_cannot_be_read_says_why(text, message):
 
 
 def test_a_fingerprint_does_not_change_between_versions_and_machines():
-    # Known answer: sha256 of '{"erosion_mm":2.5,"max_fat_fraction":0.5,"min_voxels":20}'.
-    assert RoiSettings().fingerprint() == "b21ea8333184"
+    # Known answer: sha256 of '{"dataset":"","fat_fraction":"","labels":"","roi_table":""}'.
+    assert DataSettings().fingerprint() == "7ac7ea7c039d"
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_names():
@@ -221,6 +221,6 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_names():
 
 
 def test_a_fingerprint_depends_on_every_value():
-    assert RoiSettings(erosion_mm=2.0).fingerprint() != RoiSettings().fingerprint()
+    assert DataSettings(labels="elsewhere").fingerprint() != DataSettings().fingerprint()
     assert fingerprint([1, 2]) != fingerprint([2, 1])
     assert fingerprint(1) != fingerprint("1")

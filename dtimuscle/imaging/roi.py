@@ -230,7 +230,7 @@ def eroded_labels(labels: MuscleLabels, *, erosion_mm: float) -> MuscleLabels:
         The same muscles with 0 where their rim was.
     """
     sizes = voxel_sizes(labels.affine)
-    kept = [erode(labels.values == value, erosion_mm, sizes) for value in labels.present]
+    kept = [erode(np.isin(labels.values, values), erosion_mm, sizes) for values in labels.regions.values()]
     return replace(labels, values=np.where(np.any(kept, axis=0), labels.values, 0))
 
 
@@ -265,11 +265,11 @@ def erode(mask: Bools, depth_mm: float, voxel_sizes_mm: Floats) -> Bools:
 
 def _regions(labels: MuscleLabels, is_usable: Bools, *, erosion_mm: float) -> Iterator[_Region]:
     """Yield the left, the right and the pooled region of each muscle, as far as the labels have them."""
-    present, sizes = labels.present, voxel_sizes(labels.affine)
-    for muscle in dict.fromkeys(name for name, _ in present.values()):
+    regions, sizes = labels.regions, voxel_sizes(labels.affine)
+    for muscle in dict.fromkeys(name for name, _ in regions):
         parts = []
         for side in (Side.LEFT, Side.RIGHT, Side.BOTH):
-            wanted = [value for value, meaning in present.items() if meaning == (muscle, side)]
+            wanted = regions.get((muscle, side), ())
             if not wanted:
                 continue
             label = np.isin(labels.values, wanted)

@@ -28,6 +28,7 @@ from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.presentation.participant_page import PageSection, participant_page, participants_page
 from dtimuscle.rating import Rating, ScanNumbers
 from dtimuscle.running.cohort_page import rate_scans
+from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import TAG
 from dtimuscle.running.participants import Outcome, Processing, process_scan
@@ -39,7 +40,6 @@ from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, places
 from dtimuscle.store.bids import Scan
 from dtimuscle.store.derivatives import Derivatives
-from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run, versions
 
@@ -179,7 +179,9 @@ class ParticipantPage:
             return None
         grid = self.maps.fa.shape
         shape = (grid[0], grid[1], grid[2])
-        return read_labels(self.scan.labels, self.registry, shape=shape, affine=self.maps.affine)[0]
+        return read_muscles(
+            self.scan.labels, self.registry, self.pages.study.roi, shape=shape, affine=self.maps.affine
+        )[0]
 
     @cached_property
     def noise_sd(self) -> NDArray[np.floating]:

@@ -14,14 +14,15 @@ from dtimuscle.errors import DtiMuscleError, LabelError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.imaging.fat import FatFraction
 from dtimuscle.imaging.participant import TensorSignal
-from dtimuscle.issues import Issue, Severity
+from dtimuscle.issues import Issue, Severity, in_short
 from dtimuscle.roi_table import COLUMNS
+from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.pool import Progress, Silent, map_in_order
 from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, files, images, places, registry
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.derivatives import Derivatives
-from dtimuscle.store.labels import label_files, read_labels
+from dtimuscle.store.labels import label_files
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def process(
     place = derivatives.derivatives_of(dataset, study)
     derivatives.describe_derivatives(place, dataset)
     work = partial(process_scan, study=study, derivatives=place, upto=upto)
-    found = {scan.name: work(scan) for scan in dataset.scans if not _is_pending(scan, place, upto)}
+    found = {scan.name: work(scan) for scan in dataset.scans if not _is_pending(scan, study, place, upto)}
     pending = [scan for scan in dataset.scans if scan.name not in found]
 
     def tell(outcome: Outcome) -> None:
@@ -222,14 +223,15 @@ def _lost(scan: Scan) -> Outcome:
     return Outcome(scan, failure=_failure(scan, "its process died.", remedy))
 
 
-def _keys(scan: Scan, place: Derivatives, upto: str) -> Iterator[tuple[str, str]]:
+def _keys(scan: Scan, study: Study, place: Derivatives, upto: str) -> Iterator[tuple[str, str]]:
     """Yield each step that a scan goes through, with the key that its receipt must carry."""
     digests = [files.file_digest(path) for path in scan.inputs]
     for step in derivatives.STEPS:
         if step == "muscles":
             if scan.labels is None:
                 return
-            digests += [files.file_digest(path) for path in (*label_files(scan.labels), places.registry_file())]
+            tables = label_files(scan.labels, scheme=study.roi.label_scheme)
+            digests += [files.file_digest(path) for path in (*tables, places.registry_file())]
         if step == "tensor" and scan.fat_fraction is not None:
             digests.append(files.file_digest(scan.fat_fraction))
         yield step, derivatives.step_key(place, step, digests)
@@ -237,17 +239,17 @@ def _keys(scan: Scan, place: Derivatives, upto: str) -> Iterator[tuple[str, str]
             return
 
 
-def _is_pending(scan: Scan, place: Derivatives, upto: str) -> bool:
+def _is_pending(scan: Scan, study: Study, place: Derivatives, upto: str) -> bool:
     """Tell whether anything has to be computed; a scan that cannot be read is left to `process_scan` to report."""
     try:
-        return not all(derivatives.is_current(place, step, scan, key) for step, key in _keys(scan, place, upto))
+        return not all(derivatives.is_current(place, step, scan, key) for step, key in _keys(scan, study, place, upto))
     except OSError:
         return True
 
 
 def _run_steps(scan: Scan, study: Study, place: Derivatives, upto: str, computed: list[str]) -> tuple[Issue, ...]:
     issues: list[Issue] = []
-    for step, key in _keys(scan, place, upto):
+    for step, key in _keys(scan, study, place, upto):
         if not derivatives.is_current(place, step, scan, key):
             _STEPS[step](scan, study, place)
             derivatives.write_receipt(place, step, scan, key)
@@ -370,9 +372,11 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
         return
     signal = read_signal(scan, study, place)
     maps = derivatives.read_maps(place, scan)
-    labels, issues = read_labels(scan.labels, registry.read_registry())
+    labels, issues = read_muscles(
+        scan.labels, registry.read_registry(), study.roi, shape=signal.series.shape, affine=signal.series.affine
+    )
     if issues and not labels.present:
-        raise LabelError(f"{scan.labels}: no label is a known muscle. {issues[0]}")
+        raise LabelError(f"{scan.labels}: no label is a known muscle. {in_short(issues)[0]}")
     with files.naming(scan.labels):
         measured = imaging.measure(
             signal,

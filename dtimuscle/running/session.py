@@ -26,6 +26,7 @@ from dtimuscle.running.cohort_page import (
     review_cohort,
     without,
 )
+from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import given_parameters
@@ -36,10 +37,12 @@ from dtimuscle.running.report import show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study, leaf_sections
 from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
+from dtimuscle.statistics.reliability import Reliability, measure_all_features
+from dtimuscle.statistics.repeated import between_sessions
 from dtimuscle.store import places
 from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
 from dtimuscle.store.derivatives import derivatives_of
-from dtimuscle.store.labels import read_labels
+from dtimuscle.store.images import read_grid
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run
 
@@ -148,7 +151,10 @@ class Session:
         scan : Scan
             The participant.
         """
-        return read_labels(scan.labels, self.registry)[0] if scan.labels else None
+        if scan.labels is None:
+            return None
+        shape, affine = read_grid(scan.image)
+        return read_muscles(scan.labels, self.registry, self.study.roi, shape=shape, affine=affine)[0]
 
     def read_signal(self, scan: Scan) -> TensorSignal:
         """Read what the tensor of a participant is fitted to.
@@ -208,6 +214,27 @@ class Session:
         """Address of the page of each rated scan, by its name; the pages of a run link only to those that are there."""
         ratings = map(Rating.from_dict, self.run.read_ratings())
         return {rating.name: self.run.participant_page(rating.name) for rating in ratings}
+
+    def reliability(self, cohort: Cohort) -> tuple[Reliability, ...]:
+        """Hold the sessions of each patient against one another.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            Muscle values, with sessions.
+
+        Returns
+        -------
+        tuple of Reliability
+            One for each feature; none where there is one session only.
+        """
+        if cohort.roi_table["session"].nunique() < 2:
+            return ()
+        chosen = self.study.analysis
+        repeated = between_sessions(cohort.roi_table, route=chosen.route, statistic=chosen.statistic, side=chosen.side)
+        found = measure_all_features(repeated, level=self.study.analysis.level)
+        self.note(*repeated.issues, *(issue for item in found for issue in item.issues))
+        return found
 
     def cohort(self) -> Cohort:
         """Return the muscle values to be analysed, without the scans that are left out.

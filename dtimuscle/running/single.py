@@ -9,12 +9,12 @@ from dtimuscle.dwi import require_one_grid
 from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.issues import Issue
+from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.participants import read_fat, signal_settings
 from dtimuscle.settings import Estimator, Study
 from dtimuscle.store.derivatives import write_map, write_roi_table
 from dtimuscle.store.files import naming
 from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image
-from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry
 
 
@@ -124,7 +124,7 @@ def fit_series(
     issues = [*made.quality.issues, *fitted.quality.issues]
     table = None
     if files.labels:
-        labels, more = read_labels(files.labels, read_registry())
+        labels, more = read_muscles(files.labels, read_registry(), study.roi, shape=series.shape, affine=series.affine)
         with naming(files.labels):
             measured = imaging.measure(
                 signal,

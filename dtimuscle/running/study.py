@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dtimuscle.errors import DtiMuscleError, SettingsError
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort_page import require_known
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
@@ -21,6 +22,7 @@ from dtimuscle.settings import Study
 from dtimuscle.statistics.features import feature_name
 from dtimuscle.store.bids import Dataset
 from dtimuscle.store.files import file_digest
+from dtimuscle.store.label_tables import scheme_file
 from dtimuscle.store.places import reports_folder
 from dtimuscle.store.registry import read_registry
 from dtimuscle.store.runs import Run
@@ -117,8 +119,10 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
 def _check_settings(study: Study, run: Run) -> None:
     """Refuse what would fail later, before anything is computed."""
     registry = read_registry()
+    scheme_file(study.roi.label_scheme)
+    merged = {merge.name for merge in parse_merges(study.roi.merge_muscles, registry)}
     for muscle in study.analysis.roc_muscles:
-        name, _ = registry.resolve(muscle)
+        name = muscle if muscle in merged else registry.resolve(muscle)[0]
         if muscle != name:
             raise SettingsError(f"roc_muscles: write '{name}' for '{muscle}'.")
     published = read_published(study.replication.published)

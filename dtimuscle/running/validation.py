@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, replace
 
-from dtimuscle.dwi import DwiSeries, find_shells, require_one_grid, select_shells
+from dtimuscle.dwi import DwiSeries, find_shells, select_shells
 from dtimuscle.errors import DtiMuscleError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.participants import n_by_function
+from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.participants import read_fat
 from dtimuscle.settings import Study
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.files import naming
 from dtimuscle.store.images import placement_issues, read_dwi
-from dtimuscle.store.labels import read_labels
 
 # Shells are named one by one up to this number.
 MAX_NAMED_SHELLS = 4
@@ -128,11 +128,7 @@ def _examine(scan: Scan, registry: MuscleRegistry, study: Study) -> tuple[ScanRe
         read_fat(scan.fat_fraction, series)
     if scan.labels is None:
         return ScanReport(scan.name, grid, _gradients(series), 0), before
-    labels, issues = read_labels(scan.labels, registry)
-    with naming(scan.labels):
-        require_one_grid(
-            labels.values.shape, labels.affine, series.shape, series.affine, names="the labels and the diffusion series"
-        )
+    labels, issues = read_muscles(scan.labels, registry, study.roi, shape=series.shape, affine=series.affine)
     found = [*before, *issues]
     if labels.unknown:
         what = f"label values without a muscle: {', '.join(map(str, labels.unknown))}."

@@ -1,6 +1,7 @@
 """Reading and writing of images and gradients."""
 
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -75,6 +76,26 @@ def read_image(path: Path) -> tuple[Floats, Floats]:
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ImageError(f"{path}: its affine does not place voxels in space. Convert the DICOM files again.")
     return data, affine
+
+
+def read_grid(path: Path) -> tuple[tuple[int, int, int], Floats]:
+    """Read the shape and affine of an image without its values.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file of three or more dimensions.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of its first three dimensions.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    """
+    image = cast(nib.Nifti1Image, nib.load(path))
+    x, y, z = image.shape[:3]
+    return (x, y, z), np.asarray(image.affine, dtype=np.float64)
 
 
 def read_on_grid(path: Path, shape: tuple[int, int, int], affine: Floats) -> Floats:
