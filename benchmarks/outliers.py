@@ -250,7 +250,7 @@ def muscle_errors(scan: SimulatedScan, *, find_outliers: bool) -> Iterator[dict[
     """Error of FA, and of MD in percent, of each muscle by both routes after all steps."""
     ready = preprocess(scan.series, find_outliers=find_outliers)
     signal = water_signal(ready.series, ready.mask, weights=ready.weights)
-    maps = fit(signal, ready.mask).maps
+    maps = fit(signal).maps
     keys = ["muscle", "side", "parameter"]
     truth = replace(scan.truth, estimator=maps.estimator)
     true = measure(signal, truth, scan.labels, participant_id="truth").table
@@ -276,12 +276,14 @@ def cleaning() -> list[str]:
         denoised = denoise(series, mask).series
         rows.append({"slices": name, **spread_of_loss(denoised, clean, lost_of(still), core)})
     mask = foreground_mask(moving.series)
-    for name, scan, series in (
-        ("none lost", unharmed, unharmed.series),
-        ("kept", moving, moving.series),
-        ("replaced", moving, predicted(moving.series, mask)),
+    told = find_lost_slices(moving.series, mask).is_outlier
+    for name, scan, series, lost in (
+        ("none lost", unharmed, unharmed.series, None),
+        ("kept", moving, moving.series, None),
+        ("kept, motion correction told", moving, moving.series, told),
+        ("replaced", moving, predicted(moving.series, mask), None),
     ):
-        rows.append({"slices": name, **displacement(denoise(series, mask).series, scan, mask)})
+        rows.append({"slices": name, **displacement(denoise(series, mask).series, scan, mask, lost)})
     table = pd.DataFrame(rows).groupby("slices", sort=False).mean()
     lines = [f"| lost slices | {' | '.join(table.columns)} |", "|---|" + "---|" * len(table.columns)]
     for name, row in zip(table.index, table.to_numpy(), strict=True):
@@ -308,9 +310,9 @@ def spread_of_loss(series: DwiSeries, clean: DwiSeries, lost: Bools, core: Bools
     }
 
 
-def displacement(series: DwiSeries, scan: SimulatedScan, mask: Bools) -> dict[str, float]:
+def displacement(series: DwiSeries, scan: SimulatedScan, mask: Bools, lost: Bools | None) -> dict[str, float]:
     """Mean error of motion correction over muscle and weighted volumes, within and across slices."""
-    found = correct_motion(series, mask)
+    found = correct_motion(series, mask, lost_slices=lost)
     points = np.argwhere(scan.labels.values > 0) @ series.affine[:3, :3].T + series.affine[:3, 3]
     apart = (found.transforms - scan.transforms)[1:]
     moved = points @ apart[:, :3, :3].transpose(0, 2, 1) + apart[:, None, :3, 3]
@@ -366,7 +368,8 @@ SECTIONS = (
         "The same scans. First three columns (nobody moves): error of the mean muscle signal after denoising in slices "
         "that are whole, in the volume beside a lost slice, in the same slice, and elsewhere. Then the error of "
         "motion correction after denoising, in volumes with lost slices and in others. Replaced: by what a tensor fit "
-        "to the voxel's other volumes says (within their range), before denoising.",
+        "to the voxel's other volumes says (within their range), before denoising. Told: `correct_motion` knows which "
+        "slices are lost, as in `preprocess`.",
         cleaning,
     ),
     (

@@ -35,7 +35,18 @@ def tensor_series(gradients) -> DwiSeries:
 
 def moved(series: DwiSeries, displacement: np.ndarray) -> MotionCorrected:
     n = len(series.gradients)
-    return MotionCorrected(series, np.tile(np.eye(4), (n, 1, 1)), displacement, displacement / 2, displacement * 2, ())
+    still = np.tile(np.eye(4), (n, 1, 1))
+    return MotionCorrected(
+        series,
+        still,
+        parts=np.zeros(series.shape, dtype=np.intp),
+        part_transforms=still[None],
+        part_gradients=(series.gradients,),
+        displacement_mm=displacement,
+        rotation_deg=displacement / 2,
+        framewise_mm=displacement * 2,
+        issues=(),
+    )
 
 
 def test_a_snapshot_is_the_middle_slice_where_it_lies(tensor_series):
@@ -98,7 +109,7 @@ def test_preprocessing_keeps_a_picture_for_each_step_that_was_taken(tensor_serie
     mask = np.ones(series.shape, dtype=bool)
     course = preprocess(series, mask=mask, unring=False, correct_motion=False, find_outliers=False).course
     assert course is not None
-    assert course.steps == ("scanned", "denoised")
+    assert course.steps == ("scanned", "denoised", "averaged")
     assert course.about["steps"][1]["patch"] == (5, 5, 4)
     np.testing.assert_array_equal(course.pictures[:, :, 0, 0], series.signal[:, :, 2, 0])
 

@@ -181,14 +181,14 @@ def shorten_directions(root: Path) -> Path:
 def shift_labels(root: Path) -> Path:
     path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.nii.gz"
     affine = nib.load(path).affine.copy()
-    affine[2, 3] += 3
+    affine[2, 3] += 300
     change(path, affine=affine)
     return path
 
 
 def rename_labels(root: Path) -> Path:
     path = root / "derivatives" / "labels" / "sub-01" / "dwi" / "sub-01_dseg.tsv"
-    path.write_text("index\tname\n7151\tgrazilis left\n7152\tgrazilis right\n", encoding="utf-8")
+    path.write_text("index\tname\n7151\tsoup left\n7152\tsoup right\n", encoding="utf-8")
     return path.with_name("sub-01_dseg.nii.gz")
 
 
@@ -204,8 +204,8 @@ FAULTS = {
     "volumes": (drop_volume, "7 b-values for 6 volumes", "There must be one for each volume."),
     "directions": (shorten_directions, "6 × 3 numbers; 7 volumes need three rows of 7", ""),
     "three dimensions": (keep_one_volume, "this image has 3", "Give the whole series in one file."),
-    "grid": (shift_labels, "3.0 mm", "Resample"),
-    "unknown muscles": (rename_labels, "no label is a known muscle. sub-01_dseg.tsv, index 7151: ", "gracilis"),
+    "grid": (shift_labels, "lie", ""),
+    "unknown muscles": (rename_labels, "no label is a known muscle. sub-01_dseg.tsv, index 7151: ", "Write one of these names"),
     "half a file": (damage, "cannot be read as an image", "Copy or convert it again."),
 }
 
