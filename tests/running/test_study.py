@@ -205,7 +205,11 @@ FAULTS = {
     "directions": (shorten_directions, "6 × 3 numbers; 7 volumes need three rows of 7", ""),
     "three dimensions": (keep_one_volume, "this image has 3", "Give the whole series in one file."),
     "grid": (shift_labels, "lie", ""),
-    "unknown muscles": (rename_labels, "no label is a known muscle. sub-01_dseg.tsv, index 7151: ", "Write one of these names"),
+    "unknown muscles": (
+        rename_labels,
+        "no label is a known muscle. sub-01_dseg.tsv, index 7151: ",
+        "Write one of these names",
+    ),
     "half a file": (damage, "cannot be read as an image", "Copy or convert it again."),
 }
 
