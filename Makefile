@@ -47,8 +47,8 @@ environment: $(READY) ## Set up .venv and do nothing else
 .PHONY: lock
 lock: ## Choose the newest versions that pyproject.toml allows (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv, which is not installed: pip install uv" >&2; exit 1; }
-	uv pip compile pyproject.toml --group dev --universal --fork-strategy fewest --python-version 3.11 \
-	  --generate-hashes --no-annotate --no-header --upgrade --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --extra interactive --group dev --universal --fork-strategy fewest \
+	  --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --quiet --output-file requirements.lock
 
 .PHONY: clean
 clean: ## Remove simulated data, derivatives, reports and caches

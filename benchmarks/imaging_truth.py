@@ -217,7 +217,7 @@ CHAINS: dict[str, Callable[[SimulatedScan], tuple[TensorSignal, TensorMaps]]] = 
 
 def as_maps(scan: SimulatedScan, mask: np.ndarray, eigenvalues: Floats, vectors: Floats) -> TensorMaps:
     """Put another program's tensors on the grid."""
-    found = TensorFit(eigenvalues, vectors, np.ones(len(vectors)))
+    found = TensorFit(eigenvalues, vectors, np.ones(len(vectors)), np.full(len(vectors), np.nan))
 
     def as_map(values: Floats) -> Floats:
         volume = np.full(scan.series.shape + values.shape[1:], np.nan)
@@ -448,12 +448,12 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     start = time.time()
-    todo = cases(is_quick=arguments.quick)
+    chosen = cases(is_quick=arguments.quick)
     if not shutil.which("dwi2tensor"):
-        todo = [replace(case, chains=tuple(chain for chain in case.chains if chain != "MRtrix3")) for case in todo]
+        chosen = [replace(case, chains=tuple(chain for chain in case.chains if chain != "MRtrix3")) for case in chosen]
     voxels, muscles = [], []
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        for case, (of_voxels, of_muscles) in zip(todo, pool.map(run, todo), strict=True):
+        for case, (of_voxels, of_muscles) in zip(chosen, pool.map(run, chosen), strict=True):
             print(
                 f"{time.time() - start:5.0f} s  {case.name}, SNR {case.effects.snr:g}, seed {case.seed}",
                 file=sys.stderr,

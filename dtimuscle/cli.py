@@ -68,6 +68,9 @@ def run(
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="BIDS dataset with your scans.")] = None,
     labels: Annotated[Path | None, typer.Option(help="BIDS derivative with the muscle labels.")] = None,
+    second_labels: Annotated[
+        Path | None, typer.Option(help="BIDS derivative with a second reader's labels, of all scans or of some.")
+    ] = None,
     fat_fraction: Annotated[Path | None, typer.Option(help="BIDS derivative with fat-fraction maps.")] = None,
     roi_table: Annotated[Path | None, typer.Option(help="Your table of muscle values, instead of scans.")] = None,
     settings: Settings = None,
@@ -86,7 +89,13 @@ def run(
 
         chosen = read_study(study or places.study_file())
         given = dict(parse_assignment(text, chosen) for text in settings or [])
-        paths = {"dataset": dataset, "labels": labels, "fat_fraction": fat_fraction, "roi_table": roi_table}
+        paths = {
+            "dataset": dataset,
+            "labels": labels,
+            "second_labels": second_labels,
+            "fat_fraction": fat_fraction,
+            "roi_table": roi_table,
+        }
         given |= {name: str(path) for name, path in paths.items() if path is not None}
         if workers is not None:
             given["workers"] = workers

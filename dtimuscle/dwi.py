@@ -216,9 +216,14 @@ class Shell:
     volumes: NDArray[np.integer]
 
     @property
+    def nominal_b(self) -> float:
+        """The b-value in s/mm², from 100 on to the nearest ten, below to the nearest whole number."""
+        return float(round(self.b, -1 if self.b >= FIRST_ROUND_B else 0))
+
+    @property
     def nominal(self) -> str:
-        """The b-value as reports name it: from 100 s/mm² on to 10."""
-        return f"{round(self.b, -1):.0f}" if self.b >= FIRST_ROUND_B else f"{self.b:.0f}"
+        """The b-value as reports name it."""
+        return f"{self.nominal_b:.0f}"
 
     @property
     def words(self) -> str:
@@ -388,6 +393,24 @@ class DwiSeries:
         """Edge lengths of a voxel in mm, shape (3,)."""
         return voxel_sizes(self.affine)
 
+    def require_mask(self, mask: Bools) -> None:
+        """Make sure that a mask belongs to the series.
+
+        Parameters
+        ----------
+        mask : ndarray of bool
+            The mask.
+
+        Raises
+        ------
+        GridMismatchError
+            If it has another shape.
+        """
+        if mask.shape != self.shape:
+            raise GridMismatchError(
+                f"the mask has shape {mask.shape}, the series {self.shape}. Make it from this series."
+            )
+
     def mean_b0(self) -> Floats:
         """Average of the b = 0 volumes, shape (nx, ny, nz).
 
@@ -461,6 +484,9 @@ class TensorMaps:
         From voxel indices to world coordinates (RAS, mm).
     estimator : str
         How the tensor was fitted: `ols`, `wls`, `iwls`, `nlls`, `restore` or `robust`.
+    residual : ndarray of shape (nx, ny, nz), or None
+        What the tensor leaves unexplained, as part of `s0` (see `dtimuscle.imaging.tensor.TensorFit`); None where
+        only the maps are known.
     """
 
     fa: Floats
@@ -473,6 +499,7 @@ class TensorMaps:
     is_positive: Bools
     affine: Floats
     estimator: str
+    residual: Floats | None = None
 
     @property
     def scalars(self) -> dict[str, Floats]:

@@ -207,7 +207,8 @@ class MuscleRegistry:
         Words may stand in any order and be cut ("adduct. longus", "lat vastus"). A name of five letters or more
         may have one error, one of eight or more two (a letter that is wrong, missing, too much, or changed places
         with its neighbour), as long as every other muscle's names are at least two errors further away. Digits are
-        never taken for errors, and a name of another muscle within the name (brackets) is not passed over.
+        never taken for errors, and a name of another muscle within the name (brackets) is not passed over. An L or R
+        that is written together with a known name ("sartoriusl") is its side, and so are LH and RH.
 
         Parameters
         ----------
@@ -230,6 +231,14 @@ class MuscleRegistry:
             return NameMatch(self._names_by_key[key], side or Side.BOTH, True)
         if (twice := self._named_twice(text)) is not None:
             return NameMatch(twice, side or Side.BOTH, True)
+        # Only what is no name already: "biceps femoris LH" is its long head.
+        if side is None and (hemisphere := _hemisphere(words)) is not None:
+            side, words = hemisphere
+            key = "".join(words)
+            if key in self._names_by_key:
+                return NameMatch(self._names_by_key[key], side, True)
+        if side is None and (glued := self._with_glued_side(key)) is not None:
+            return glued
         costs = self._costs(words)
         best, second = [*sorted(costs.values()), np.inf, np.inf][:2]
         is_clear = second > 0 if best == 0 else second >= best + CLEAR_LEAD
@@ -251,6 +260,13 @@ class MuscleRegistry:
         inside = self._names_by_key.get(_split_side(found[1])[1])
         outside = self._names_by_key.get(_split_side(_IN_BRACKETS.sub(" ", text))[1])
         return inside if inside == outside else None
+
+    def _with_glued_side(self, key: str) -> NameMatch | None:
+        """Split a side off that is one letter of the word; names of few letters ("VLL") say too little for that."""
+        for name, letter in ((key[:-1], key[-1:]), (key[1:], key[:1])):
+            if len(name) >= LETTERS_FOR_ONE_ERROR and letter in ("l", "r") and name in self._names_by_key:
+                return NameMatch(self._names_by_key[name], _SIDES[letter], False)
+        return None
 
     def _names_another(self, words: tuple[str, ...], muscle: str) -> bool:
         """Tell whether one of the words is the name of a muscle and belongs to no name of this one."""
@@ -322,6 +338,8 @@ class MuscleLabels:
         What values stand for that are no muscle (bone, fat): neither measured nor unknown.
     merged : dict of str to tuple of str
         Muscles that are measured beside the parts that they consist of (`merge_muscles`).
+    lost : tuple of (str, Side)
+        Muscles that were drawn but have no voxel on this grid; they keep their place among the regions.
     """
 
     values: NDArray[np.integer]
@@ -329,6 +347,7 @@ class MuscleLabels:
     meaning: dict[int, tuple[str, Side]]
     structures: dict[int, str] = field(default_factory=dict)
     merged: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lost: tuple[tuple[str, Side], ...] = ()
 
     @property
     def present(self) -> dict[int, tuple[str, Side]]:
@@ -344,7 +363,10 @@ class MuscleLabels:
 
     @property
     def regions(self) -> dict[tuple[str, Side], tuple[int, ...]]:
-        """Values in the image by muscle and side: what is measured, muscles that were merged behind their parts."""
+        """Values in the image by muscle and side: what is measured, muscles that were merged behind their parts.
+
+        A muscle that was lost has none.
+        """
         present = self.present
         found: dict[tuple[str, Side], tuple[int, ...]] = {}
         for value, (name, side) in present.items():
@@ -353,7 +375,7 @@ class MuscleLabels:
             for value, (name, side) in present.items():
                 if name in parts:
                     found[whole, side] = (*found.get((whole, side), ()), value)
-        return found
+        return found | {muscle: () for muscle in self.lost if muscle not in found}
 
     def where(self, muscle: str, side: Side) -> NDArray[np.bool_]:
         """Return which voxels belong to one muscle.
@@ -449,17 +471,23 @@ def meaning_of_names(
             issues.append(Issue(Severity.WARNING, where, f"{what} It is not measured.", "Correct the name."))
         elif value not in present:
             absent.append(value)
-        elif match.candidates:
-            what = f"'{name}' is no muscle of the registry; it may be {' or '.join(match.candidates)}."
-            issues.append(Issue(Severity.WARNING, where, f"{what} It is not measured.", "Write one of these names."))
         else:
-            what = f"'{name}' is no muscle of the registry."
-            issues.append(Issue(Severity.WARNING, where, what, "Add an alias to data/muscles.tsv if it is one."))
+            issues.append(Issue(Severity.WARNING, where, *_unknown_name(name, match.candidates)))
     if absent:
         shown = ", ".join(f"'{names[value]}'" for value in absent[:MOST_CANDIDATES])
         what = f"names without a muscle of the registry ({shown}{', …' if len(absent) > MOST_CANDIDATES else ''})."
         issues.append(Issue(Severity.NOTE, source, f"holds {what} Their values do not occur in the labels."))
     return LabelMeaning(meaning, found_others, tuple(issues))
+
+
+def _unknown_name(name: str, candidates: tuple[str, ...]) -> tuple[str, str]:
+    """Say why a value is not measured, and what to do about it."""
+    if not name.strip() or name.strip().lower() in _NAMELESS:
+        return "has no name in the table, so it is not measured.", "Name it there if it is a muscle."
+    if candidates:
+        what = f"'{name}' is no muscle of the registry; it may be {' or '.join(candidates)}. It is not measured."
+        return what, "Write one of these names."
+    return f"'{name}' is no muscle of the registry.", "Add an alias to data/muscles.tsv if it is one."
 
 
 def with_side(meaning: LabelMeaning, side: Side, *, present: Collection[int]) -> LabelMeaning:
@@ -610,21 +638,30 @@ def merge_muscles(
     if keep_parts:
         return replace(labels, merged=labels.merged | {merge.name: merge.parts for merge in merges}), tuple(issues)
     meaning = {value: (owners.get(name, name), side) for value, (name, side) in labels.meaning.items()}
-    return replace(labels, meaning=meaning), tuple(issues)
+    lost = tuple((owners.get(name, name), side) for name, side in labels.lost)
+    return replace(labels, meaning=meaning, lost=lost), tuple(issues)
 
 
 _SIDES = {
     "l": Side.LEFT, "left": Side.LEFT, "lt": Side.LEFT, "links": Side.LEFT, "linke": Side.LEFT,
     "linker": Side.LEFT, "li": Side.LEFT, "sin": Side.LEFT, "sinister": Side.LEFT, "sinistra": Side.LEFT,
-    "sx": Side.LEFT, "gauche": Side.LEFT,
+    "sinistrum": Side.LEFT, "sinistro": Side.LEFT, "sx": Side.LEFT, "gauche": Side.LEFT, "izq": Side.LEFT,
+    "izquierdo": Side.LEFT, "izquierda": Side.LEFT, "esquerdo": Side.LEFT,
     "r": Side.RIGHT, "right": Side.RIGHT, "rt": Side.RIGHT, "rechts": Side.RIGHT, "rechte": Side.RIGHT,
-    "rechter": Side.RIGHT, "re": Side.RIGHT, "dex": Side.RIGHT, "dexter": Side.RIGHT, "dextra": Side.RIGHT,
-    "dx": Side.RIGHT, "droit": Side.RIGHT, "droite": Side.RIGHT,
+    "rechter": Side.RIGHT, "re": Side.RIGHT, "dex": Side.RIGHT, "dext": Side.RIGHT, "dexter": Side.RIGHT,
+    "dextra": Side.RIGHT, "dextrum": Side.RIGHT, "destro": Side.RIGHT, "destra": Side.RIGHT, "dx": Side.RIGHT,
+    "droit": Side.RIGHT, "droite": Side.RIGHT, "derecho": Side.RIGHT, "derecha": Side.RIGHT, "direito": Side.RIGHT,
     "both": Side.BOTH, "bilateral": Side.BOTH,
 }  # fmt: skip
 
-# Words that say no more than that this is a muscle.
-_FILLERS = {"m", "mm", "musc", "muscle", "muscles", "musculus", "musculi"}
+# As programs for the brain write the side (left or right hemisphere).
+_HEMISPHERES = {"lh": Side.LEFT, "rh": Side.RIGHT}
+
+# Words that say no more than that this is a muscle, or nothing.
+_FILLERS = {"m", "mm", "musc", "muscle", "muscles", "musculus", "musculi", "of", "the"}
+
+# What stands in tables where a name is missing.
+_NAMELESS = {"n/a", "na", "nan", "none", "-", "?"}
 
 _IN_BRACKETS = re.compile(r"[(\[]([^)\]]*)[)\]]")
 
@@ -658,6 +695,14 @@ def _split_words(text: str) -> tuple[Side | None, tuple[str, ...]]:
     if len(sides) > 1:
         raise LabelError(f"'{text}' names more than one side. Keep one of them, or none for the sides pooled.")
     return next(iter(sides), None), tuple(word for word in words if word not in _SIDES and word not in _FILLERS)
+
+
+def _hemisphere(words: tuple[str, ...]) -> tuple[Side, tuple[str, ...]] | None:
+    """Return the side that one of the words names as a hemisphere, and the other words."""
+    found = [word for word in words if word in _HEMISPHERES]
+    if len(found) != 1:
+        return None
+    return _HEMISPHERES[found[0]], tuple(word for word in words if word not in _HEMISPHERES)
 
 
 def _errors_allowed(key: str) -> int:

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from dtimuscle.roi_table import PROPAGATED
 from dtimuscle.statistics.outlying import OUTLYING_Z, robust_z
 
 BY_HAND = "by hand"
 AXES = "axes"
+LABELS = "labels"
 
 
 class Verdict(StrEnum):
@@ -110,6 +112,8 @@ class ScanNumbers:
         Warnings and errors.
     orientation : str
         What the fibres say of the b-vectors: `as given`, `flipped`, `undecidable` or nothing.
+    labels : str
+        Where its labels come from: `drawn` on this scan, `propagated` from others, or nothing.
     """
 
     participant_id: str
@@ -125,6 +129,7 @@ class ScanNumbers:
     fat: float = np.nan
     n_issues: float = np.nan
     orientation: str = ""
+    labels: str = ""
 
     @property
     def name(self) -> str:
@@ -153,6 +158,7 @@ def scan_numbers(
     expected: Collection[tuple[str, str]],
     min_voxels: int,
     n_issues: int,
+    labels: str = "",
 ) -> ScanNumbers:
     """Gather the numbers of one scan from the records of its quality.
 
@@ -170,6 +176,8 @@ def scan_numbers(
         With fewer voxels a muscle has no values.
     n_issues : int
         Warnings and errors of all steps.
+    labels : {"", "drawn", "propagated"}, default=""
+        Where the labels come from.
 
     Returns
     -------
@@ -188,6 +196,7 @@ def scan_numbers(
         lost_slices=n_lost / n_slices if n_lost is not None and n_slices else np.nan,
         n_issues=float(n_issues),
         orientation=str(fit["orientation"]),
+        labels=labels,
     )
     if pooled.empty:
         return numbers
@@ -265,7 +274,7 @@ class Ground:
     Parameters
     ----------
     rule : str
-        Name of the quantity, `axes` or `by hand`.
+        Name of the quantity, `axes`, `labels` or `by hand`.
     verdict : Verdict
         What follows from it.
     value : float, default=nan
@@ -285,6 +294,8 @@ class Ground:
             return "Left out by hand"
         if self.rule == AXES:
             return "The b-vectors have an axis flipped or swapped"
+        if self.rule == LABELS:
+            return "The labels were propagated, not drawn"
         quantity = QUANTITY[self.rule]
         bound = "at least" if quantity.worse == "low" else "at most"
         # A value just beyond the limit must not be printed as the limit.
@@ -305,11 +316,14 @@ class Rating:
         Whose scan it is.
     grounds : tuple of Ground
         Limits that the scan is beyond, the gravest first.
+    not_judged : tuple of str
+        Quantities that have a rule but are not known of the scan.
     """
 
     participant_id: str
     session: str = ""
     grounds: tuple[Ground, ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -371,13 +385,20 @@ class Rating:
             Ground(item["rule"], Verdict(item["verdict"]), _known(item["value"]), _known(item["limit"]))
             for item in record["grounds"]
         )
-        return cls(record["participant_id"], record["session"], tuple(grounds))
+        not_judged = tuple(record.get("not_judged", ()))
+        return cls(record["participant_id"], record["session"], tuple(grounds), not_judged)
 
 
-def rate(numbers: ScanNumbers, rules: Iterable[Rule], *, flipped_axes: Verdict = Verdict.LOOK) -> Rating:
+def rate(
+    numbers: ScanNumbers,
+    rules: Iterable[Rule],
+    *,
+    flipped_axes: Verdict = Verdict.LOOK,
+    propagated_labels: Verdict = Verdict.LOOK,
+) -> Rating:
     """Hold the numbers of a scan against the rules.
 
-    What is not known is not judged.
+    What is not known is not judged, and the rating says so.
 
     Parameters
     ----------
@@ -388,18 +409,23 @@ def rate(numbers: ScanNumbers, rules: Iterable[Rule], *, flipped_axes: Verdict =
     flipped_axes : {"use", "look", "leave out"}, default="look"
         What follows from b-vectors with an axis flipped or swapped. FA and MD stay as they are, since a mirrored
         tensor has the same eigenvalues; directions are wrong.
+    propagated_labels : {"use", "look", "leave out"}, default="look"
+        What follows from labels that were carried over from other scans.
 
     Returns
     -------
     Rating
         With every limit that the scan is beyond.
     """
-    found = (rule.ground(getattr(numbers, rule.quantity.name)) for rule in rules)
-    grounds = [ground for ground in found if ground is not None]
+    values = [(rule, getattr(numbers, rule.quantity.name)) for rule in rules]
+    grounds = [ground for rule, value in values if (ground := rule.ground(value)) is not None]
     if numbers.orientation == "flipped" and flipped_axes is not Verdict.USE:
         grounds.append(Ground(AXES, flipped_axes))
+    if numbers.labels == PROPAGATED and propagated_labels is not Verdict.USE:
+        grounds.append(Ground(LABELS, propagated_labels))
     grounds.sort(key=lambda ground: -list(Verdict).index(ground.verdict))
-    return Rating(numbers.participant_id, numbers.session, tuple(grounds))
+    not_judged = tuple(rule.quantity.name for rule, value in values if np.isnan(value))
+    return Rating(numbers.participant_id, numbers.session, tuple(grounds), not_judged)
 
 
 def count_verdicts(ratings: Iterable[Rating]) -> dict[Verdict, int]:

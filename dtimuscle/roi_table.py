@@ -13,12 +13,19 @@ KEYS = ("participant_id", "session", "muscle", "side", "parameter", "route")
 
 # What each row says, in the order of the file. `mean` holds the value of the tensor fitted to the mean
 # signal when the route is `mean_signal`; the spread is then NaN. Diffusivities are in mm²/s.
-VALUES = ("unit", "mean", "median", "sd", "q25", "q75", "n_label", "n_kept", "n_eroded", "n_unusable", "is_simulated")
+VALUES = (
+    "unit", "mean", "median", "sd", "q25", "q75", "n_label", "n_kept", "n_eroded", "n_unusable", "is_simulated",
+    "labels",
+)  # fmt: skip
 
 COLUMNS = KEYS + VALUES
 
 PARAMETERS = ("fa", "md", "ad", "rd")
 ROUTES = ("voxelwise", "mean_signal")
+
+# Where the labels come from: drawn on this scan, or carried over from others. Empty when it is not known.
+DRAWN, PROPAGATED = "drawn", "propagated"
+
 UNITS = {"fa": "1", "md": "mm2/s", "ad": "mm2/s", "rd": "mm2/s"}
 
 
@@ -28,29 +35,37 @@ def check_roi_table(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        Long table; columns that are not part of the schema are dropped.
+        Long table; columns that are not part of the schema are dropped. `labels` may be missing.
     source : str
         Where it came from, for messages.
 
     Returns
     -------
     DataFrame
-        The columns of `COLUMNS`, in order.
+        The columns of `COLUMNS`, in order; `labels` is empty where it was missing.
 
     Raises
     ------
     RoiTableError
         If a column is missing, a parameter or unit is unknown, or a row stands twice.
     """
+    # A column without any text is one of numbers to pandas.
+    origins = table["labels"].astype(object).where(table["labels"].notna(), "").astype(str) if "labels" in table else ""
+    table = table.assign(labels=origins)
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise RoiTableError(
             f"{source}: the ROI table lacks the column(s) {', '.join(missing)}. See docs/data-formats.md."
         )
-    for column, allowed in (("parameter", PARAMETERS), ("route", ROUTES), ("side", ("left", "right", "both"))):
+    for column, allowed in (
+        ("parameter", PARAMETERS),
+        ("route", ROUTES),
+        ("side", ("left", "right", "both")),
+        ("labels", (DRAWN, PROPAGATED, "")),
+    ):
         unknown = sorted(set(table[column].astype(str)) - set(allowed))
         if unknown:
-            raise RoiTableError(f"{source}: {column} '{unknown[0]}' is not one of {', '.join(allowed)}.")
+            raise RoiTableError(f"{source}: {column} '{unknown[0]}' is not one of {', '.join(filter(None, allowed))}.")
     wrong = table[table["unit"].astype(str) != table["parameter"].map(UNITS)]
     if len(wrong):
         row = wrong.iloc[0]

@@ -46,6 +46,8 @@ class DataSettings(Section):
     """BIDS dataset with the scans; empty: the simulated cohort."""
     labels: str = ""
     """BIDS derivative with the muscle labels; empty: derivatives/labels within the dataset."""
+    second_labels: str = ""
+    """BIDS derivative with a second reader's labels of all scans or of some; empty: one reader."""
     fat_fraction: str = ""
     """BIDS derivative with fat-fraction maps; empty: derivatives/fat within the dataset, if it is there."""
     roi_table: str = ""
@@ -99,6 +101,8 @@ class SimulationSettings(Section):
     """Fat in the muscles of grade 5, percent."""
     infiltration_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Fat that muscles gain with each Lovett grade below 5, percentage points."""
+    second_reader_mm: NotNegative = 0.0
+    """How far a second reader draws the outlines elsewhere (SD), mm; 0: no second reader."""
     seed: int = 2024
     """Where every random draw of the simulation comes from."""
 
@@ -162,6 +166,10 @@ class RoiSettings(Section):
     """Muscles measured as one, each as `hamstrings = semimembranosus + semitendinosus`."""
     keep_merged_parts: bool = False
     """Measure the parts of merged muscles as well."""
+    propagate_labels: Annotated[int, Field(ge=0)] = 0
+    """Labelled participants whose labels are carried over to those without; 0: nobody's."""
+    label_atlases: tuple[str, ...] = ()
+    """Participants whose labels may be carried over, 001 or sub-001; empty: the first that have labels."""
 
 
 class QualitySettings(Section):
@@ -197,6 +205,8 @@ class QualitySettings(Section):
     """Muscles and sides without values above which a scan is left out, percent."""
     flipped_axes: Literal["use", "look", "leave out"] = "look"
     """What is done about b-vectors with a flipped axis; FA and ADC stay right, directions do not."""
+    propagated_labels: Literal["use", "look", "leave out"] = "look"
+    """What is done about scans whose labels were carried over from other scans."""
     exclude: tuple[str, ...] = ()
     """Participants that are left out by hand, 001 or sub-001; with sessions also sub-001_ses-1."""
     leave_out: bool = True

@@ -173,6 +173,31 @@ def test_an_abbreviation_in_brackets_says_the_name_again() -> None:
     assert QUADRICEPS.match("rectus femoris (proximal part)").muscle is None
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "side", "is_exact"),
+    [
+        ("vastus_lateralis_lh", "vastus_lateralis", Side.LEFT, True),
+        ("ctx-rh-vastus_medialis", None, Side.RIGHT, False),
+        ("rectus femoriss rh", "rectus_femoris", Side.RIGHT, False),
+        ("psoasl", "psoas", Side.LEFT, False),
+        ("rpsoas", "psoas", Side.RIGHT, False),
+        ("psoasl right", "psoas", Side.RIGHT, False),
+        ("VLL", None, Side.BOTH, False),
+        ("Mm. vastus medialis dext.", "vastus_medialis", Side.RIGHT, True),
+        ("psoas izquierdo", "psoas", Side.LEFT, True),
+    ],
+)
+def test_a_side_is_not_taken_for_a_typing_error(text: str, name: str | None, side: Side, is_exact: bool) -> None:
+    match = QUADRICEPS.match(text)
+    assert (match.muscle, match.side, match.is_exact) == (name, side, is_exact)
+
+
+def test_a_name_that_ends_in_lh_is_no_side() -> None:
+    registry = MuscleRegistry((Muscle("long_head", "Long head", 1, 2, ("biceps femoris LH",)),))
+    assert registry.match("biceps femoris LH R").side is Side.RIGHT
+    assert registry.match("biceps femoris LH").side is Side.BOTH
+
+
 def test_a_name_between_two_muscles_is_neither() -> None:
     registry = MuscleRegistry((Muscle("obturator_internus", "I", 1, 2), Muscle("obturator_externus", "E", 3, 4)))
     assert registry.match("obturator internus").muscle == "obturator_internus"
@@ -211,6 +236,12 @@ def test_names_in_a_table_become_meanings_or_issues() -> None:
         Severity.NOTE,
         "holds names without a muscle of the registry ('liver'). Their values do not occur in the labels.",
     )
+
+
+@pytest.mark.parametrize("name", ["", " ", "n/a", "NaN"])
+def test_a_row_without_a_name_is_said_to_have_none(name: str) -> None:
+    (issue,) = meaning_of_names({5: name}, QUADRICEPS, present={5}, source="x.tsv").issues
+    assert issue.what == "has no name in the table, so it is not measured."
 
 
 def test_a_misspelt_name_does_not_join_a_muscle_that_is_named_correctly() -> None:

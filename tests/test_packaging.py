@@ -42,8 +42,16 @@ def runtime_requirements() -> list[Requirement]:
     return [Requirement(text) for text in project()["project"]["dependencies"]]
 
 
+def interactive_requirements() -> list[Requirement]:
+    return [Requirement(text) for text in project()["project"]["optional-dependencies"]["interactive"]]
+
+
 def development_requirements() -> list[Requirement]:
     return [Requirement(text) for text in project()["dependency-groups"]["dev"]]
+
+
+def locked_requirements() -> list[Requirement]:
+    return [*runtime_requirements(), *interactive_requirements(), *development_requirements()]
 
 
 def locked() -> dict[str, tuple[Version, Marker | None]]:
@@ -77,7 +85,7 @@ def installed_closure(roots: list[Requirement]) -> set[str]:
     return {name for name, _ in seen}
 
 
-@pytest.mark.parametrize("requirement", [*runtime_requirements(), *development_requirements()], ids=str)
+@pytest.mark.parametrize("requirement", locked_requirements(), ids=str)
 def test_the_lock_satisfies_each_bound(requirement):
     version, marker = locked()[canonicalize_name(requirement.name)]
     assert version in requirement.specifier
@@ -87,7 +95,7 @@ def test_the_lock_satisfies_each_bound(requirement):
 def test_the_lock_holds_what_is_needed_and_nothing_else():
     # Set-up installs the lock without looking at dependencies, so nothing may be missing from it.
     here = {name for name, (_, marker) in locked().items() if marker is None or marker.evaluate()}
-    assert here == installed_closure([*runtime_requirements(), *development_requirements()])
+    assert here == installed_closure(locked_requirements())
 
 
 def test_every_locked_package_has_a_hash():
@@ -113,12 +121,13 @@ def test_conda_gets_the_same_packages_with_the_same_bounds():
 def test_conda_installs_the_kit_itself_from_the_clone():
     assert environment()["name"] == "dtimuscle"
     assert environment()["channels"][0] == "conda-forge"
-    assert {"pip": ["-e ."]} in environment()["dependencies"]
+    assert {"pip": ["-e .[interactive]"]} in environment()["dependencies"]
 
 
 def test_every_import_of_the_package_is_declared():
     owners = metadata.packages_distributions()
-    declared = {canonicalize_name(requirement.name) for requirement in runtime_requirements()}
+    requirements = (*runtime_requirements(), *interactive_requirements())
+    declared = {canonicalize_name(requirement.name) for requirement in requirements}
     imported = set()
     for path in (ROOT / "dtimuscle").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

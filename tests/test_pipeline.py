@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from dtimuscle.running import study as running_study
 from dtimuscle.running.notebooks import NOTEBOOKS, notebook_path
+from dtimuscle.running.participant_pages import NOTEBOOK as PARTICIPANT
 from dtimuscle.running.pool import Silent
 from dtimuscle.running.study import StudyOutcome, run_study
 from dtimuscle.settings import Study
@@ -59,16 +59,20 @@ OF_PRINT = {
 }  # fmt: skip
 
 
-def expected_files(notebooks: tuple[str, ...]) -> set[str]:
+PARTICIPANTS = tuple(f"sub-{number:03d}" for number in range(1, 13))
+
+
+def expected_files() -> set[str]:
     """Name every file that a run leaves."""
-    tables = [name for notebook in notebooks for name in TABLES[notebook]]
-    figures = [name for notebook in notebooks for name in FIGURES[notebook]]
+    tables = [name for notebook in NOTEBOOKS for name in TABLES[notebook]]
+    figures = [name for notebook in NOTEBOOKS for name in FIGURES[notebook]]
     files = {
         ".dtimuscle-run", "index.html", "results.json", "run.json", "issues.json", "study.yaml", "roi.tsv", "roi.json",
-        "participants.tsv", "ratings.json", "cohort.html", "tables/estimates.csv",
+        "participants.tsv", "ratings.json", "cohort.html", "participants.html", "tables/estimates.csv",
     }  # fmt: skip
-    files |= {f"{notebook}.html" for notebook in notebooks}
-    files |= {f"notebooks/{notebook}.ipynb" for notebook in notebooks}
+    files |= {f"participants/{name}.html" for name in PARTICIPANTS}
+    files |= {f"{notebook}.html" for notebook in NOTEBOOKS}
+    files |= {f"notebooks/{notebook}.ipynb" for notebook in NOTEBOOKS}
     for name in (*tables, *figures):
         files |= {f"pages/{name}.html", f"tables/{name}.csv", f"exhibits/{name}.json"}
     return files | {f"figures/{name}.{ending}" for name in figures for ending in ("svg", "png")}
@@ -130,12 +134,13 @@ def test_every_notebook_runs_to_its_end(made):
 
 
 def test_a_run_leaves_these_files_and_no_others(made):
-    assert files_of(made.first.run.folder) == expected_files(NOTEBOOKS)
+    assert files_of(made.first.run.folder) == expected_files()
 
 
 def test_the_notebooks_of_the_kit_stay_as_they_were(made):
     folder = notebook_path("").parent
-    assert {path.name for path in folder.iterdir()} - {".ipynb_checkpoints"} == {f"{name}.ipynb" for name in NOTEBOOKS}
+    there = {path.stem for path in folder.iterdir() if path.name != ".ipynb_checkpoints"}
+    assert there == {*NOTEBOOKS, PARTICIPANT}
 
 
 def test_results_hold_every_exhibit_with_its_rows(made):
@@ -191,34 +196,4 @@ def test_a_second_run_computes_nothing_and_finds_the_same(made, cache, execute_h
     assert {outcome.computed for outcome in again.outcomes} == {()}
     assert again.notebooks == NOTEBOOKS
     assert json.loads((again.run.folder / "results.json").read_text(encoding="utf-8")) == made.results
-    assert files_of(again.run.folder) == expected_files(NOTEBOOKS)
-
-
-def test_a_table_of_ones_own_with_a_hole_is_called_simulated_only_where_worlds_are(made, tmp_path):
-    muscles = ("adductor_magnus", "adductor_longus", "gracilis", "sartorius")
-    wide = made.first.run.read_roi_table().query(
-        "route == 'voxelwise' and side == 'both' and parameter in ('fa', 'md') and muscle in @muscles"
-    )
-    wide = wide.assign(feature=wide["muscle"] + "_" + wide["parameter"])
-    wide = wide.pivot_table(index="participant_id", columns="feature", values="mean")
-    wide.columns = [f"{name} [mm2/s]" if name.endswith("_md") else name for name in wide.columns]
-    wide.iloc[0, wide.columns.get_loc("sartorius_fa")] = math.nan
-    people = made.first.run.read_participants().set_index("participant_id")
-    wide.join(people[["lovett_grade", "age"]]).to_csv(tmp_path / "mine.csv")
-    study = Study().with_values(roi_table=str(tmp_path / "mine.csv"), missing="imputation", **FEW_DRAWS)
-    outcome = run_study(study, progress=Silent(), folder=tmp_path / "run")
-    assert [str(failure) for failure in outcome.failures] == []
-    assert outcome.notebooks == NOTEBOOKS[3:]
-    imputed = {"pages/imputation.html", "tables/imputation.csv", "exhibits/imputation.json"}
-    assert files_of(outcome.run.folder) == expected_files(NOTEBOOKS[3:]) | imputed
-    worlds = {f"pages/{name}.html" for name in ("worlds", "worlds_auc", "worlds_together")}
-    called = {name for name, page in pages_of(outcome.run.folder).items() if SIMULATED in page}
-    assert called == worlds | {"05_replication.html"}
-    assert '<p class="simulated"' not in (outcome.run.folder / "05_replication.html").read_text(encoding="utf-8")
-    found = pd.read_csv(outcome.run.folder / "tables" / "group_comparison.csv").set_index("feature")["difference"]
-    from_scans = pd.DataFrame(made.results["exhibits"]["group_comparison"]["rows"]).set_index("feature")["difference"]
-    assert set(found.index) == {f"{muscle}.{parameter}" for muscle in muscles for parameter in ("fa", "md")}
-    known = found.index.drop("sartorius.fa")
-    pd.testing.assert_series_equal(found[known], from_scans[known])
-    kept = pd.read_csv(outcome.run.folder / "tables" / "estimates.csv").set_index(["kind", "subject"])["n"]
-    assert kept["difference", "sartorius.fa"] == len(wide)  # nobody was left out
+    assert files_of(again.run.folder) == expected_files()

@@ -69,6 +69,21 @@ def test_flipped_axes_cost_what_the_setting_says(verdict):
     assert rate(replace(SOUND, orientation="undecidable"), RULES, flipped_axes=verdict).verdict is Verdict.USE
 
 
+@pytest.mark.parametrize("verdict", Verdict)
+def test_propagated_labels_cost_what_the_setting_says(verdict):
+    rating = rate(replace(SOUND, labels="propagated"), RULES, propagated_labels=verdict)
+    assert rating.verdict is verdict
+    assert rating.reasons == (() if verdict is Verdict.USE else ("The labels were propagated, not drawn",))
+    assert rate(replace(SOUND, labels="drawn"), RULES, propagated_labels=verdict).verdict is Verdict.USE
+
+
+def test_rules_that_cannot_be_applied_are_named():
+    assert rate(SOUND, RULES).not_judged == ()
+    rating = rate(replace(SOUND, snr=math.nan, lost_slices=0.3), RULES)
+    assert (rating.verdict, rating.not_judged) == (Verdict.LEAVE_OUT, ("snr",))
+    assert Rating.from_dict(rating.to_dict()) == rating
+
+
 def test_leaving_out_by_hand_comes_and_goes_without_touching_the_rules():
     poor = rate(replace(SOUND, snr=20.0), RULES)
     excluded = poor.by_hand(True)
@@ -86,6 +101,7 @@ def test_a_rating_survives_being_written():
         "SNR of the muscles: 5.0 (at least 10.0)",
     )
     record["grounds"][0] |= {"value": None, "limit": None}  # as JSON knows no NaN
+    del record["not_judged"]  # as earlier runs wrote it
     again = Rating.from_dict(record)
     assert (again.name, again.verdict, again.reasons) == ("sub-01_ses-2", rating.verdict, rating.reasons)
 

@@ -9,7 +9,7 @@ def row(**changes) -> dict:
     return {
         "participant_id": "sub-01", "session": "", "muscle": "gracilis", "side": "left", "parameter": "fa",
         "route": "voxelwise", "unit": "1", "mean": 0.31, "median": 0.3, "sd": 0.02, "q25": 0.29, "q75": 0.33,
-        "n_label": 120, "n_kept": 80, "n_eroded": 38, "n_unusable": 2, "is_simulated": False,
+        "n_label": 120, "n_kept": 80, "n_eroded": 38, "n_unusable": 2, "is_simulated": False, "labels": "drawn",
     } | changes  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def test_a_sound_table_passes_with_its_columns_in_order():
     assert checked.loc[0, "mean"] == 0.31
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", [column for column in COLUMNS if column != "labels"])
 def test_every_column_is_needed(column):
     with pytest.raises(RoiTableError, match=rf"roi\.tsv: the ROI table lacks the column\(s\) {column}\."):
         check_roi_table(table(row()).drop(columns=column), source="roi.tsv")
@@ -32,7 +32,12 @@ def test_every_column_is_needed(column):
 
 @pytest.mark.parametrize(
     ("column", "word", "allowed"),
-    [("parameter", "adc", "fa, md"), ("route", "mean", "voxelwise"), ("side", "L", "left")],
+    [
+        ("parameter", "adc", "fa, md"),
+        ("route", "mean", "voxelwise"),
+        ("side", "L", "left"),
+        ("labels", "guessed", "drawn"),
+    ],
 )
 def test_words_outside_the_schema_are_refused_and_the_allowed_ones_listed(column, word, allowed):
     with pytest.raises(RoiTableError, match=f"{column} '{word}' is not one of .*{allowed}"):
@@ -54,6 +59,10 @@ def test_a_row_that_stands_twice_is_refused():
 )
 def test_rows_that_differ_in_a_key_are_two(change):
     assert len(check_roi_table(table(row(), row(**change)), source="roi.tsv")) == 2
+
+
+def test_a_table_that_does_not_say_where_its_labels_come_from_says_so():
+    assert list(check_roi_table(table(row()).drop(columns="labels"), source="roi.tsv")["labels"]) == [""]
 
 
 def test_an_empty_table_is_a_table():

@@ -489,10 +489,6 @@ def _means(values: Floats, group: Ints) -> Floats:
     return sums / np.bincount(group)[:, None]
 
 
-def _dyads(directions: Floats) -> Floats:
-    return directions[:, :, None] * directions[:, None, :]
-
-
 def _mean_axis(axes: Floats, weights: Floats) -> Floats:
     """Axis that a set of fibres has in common, pointing upwards."""
     return _upwards(np.linalg.eigh((axes * weights[:, None]).T @ axes)[1][:, 2])

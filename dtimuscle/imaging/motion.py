@@ -226,7 +226,7 @@ def correct_motion(
     parts = np.zeros(series.shape, dtype=np.intp)
     issues: tuple[Issue, ...] = ()
     if separate_thighs:
-        parts, issues = _thighs(mask, series.affine)
+        parts, issues = thighs_apart(mask, series.affine)
     names = ("thigh with lower", "thigh with higher") if parts.any() else ()
     found = []
     for k in range(parts.max() + 1):
@@ -271,8 +271,23 @@ def _filled(series: DwiSeries, lost: Bools) -> DwiSeries:
     return series.with_signal(np.moveaxis(signal, 0, slice_axis(series.voxel_sizes)))
 
 
-def _thighs(mask: Bools, affine: Floats) -> tuple[NDArray[np.intp], tuple[Issue, ...]]:
-    """Tell the thighs apart: 0 and 1 from lower to higher x in world coordinates, or all 0 with an issue."""
+def thighs_apart(mask: Bools, affine: Floats) -> tuple[NDArray[np.intp], tuple[Issue, ...]]:
+    """Tell the thighs apart by a plane across left and right.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Foreground; not empty.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    parts : ndarray of int, shape (nx, ny, nz)
+        0 for the left thigh (lower x) and 1 for the right, or 0 everywhere.
+    issues : tuple of Issue
+        That they could not be told apart.
+    """
     axis = int(np.argmax(np.abs(affine[0, :3]) / np.linalg.norm(affine[:3, :3], axis=0)))
     section = mask.sum(axis=tuple(other for other in range(3) if other != axis))
     first, last = np.flatnonzero(section)[[0, -1]]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from dtimuscle.dwi import Bools, DwiSeries, Floats
+from dtimuscle.dwi import Bools, DwiSeries, Floats, find_shells
 from dtimuscle.errors import GridMismatchError, SettingsError
 from dtimuscle.issues import Issue, Severity
 
@@ -25,9 +25,6 @@ GREEN_SNR = 50.0
 
 # Below this many noise SDs the shape of Rician noise shows in a magnitude; a choice of the kit.
 FLOOR_SD = 3.0
-
-# b-values within this distance of the highest, in s/mm², belong to its shell.
-SHELL_GAP = 50.0
 
 # More values at the floor than this part are worth a warning.
 NOTABLE_AT_FLOOR = 0.1
@@ -224,11 +221,11 @@ def at_noise_floor(series: DwiSeries, noise_sd: Floats | float) -> Bools:
     Returns
     -------
     ndarray of bool, shape (nx, ny, nz)
-        Where the mean over the volumes of the highest b-value is below three noise SDs; False where the noise
+        Where the mean over the volumes of the highest shell is below three noise SDs; False where the noise
         is not known.
     """
-    bvals = series.gradients.bvals
-    weakest = series.signal[..., bvals >= bvals.max() - SHELL_GAP].mean(axis=-1)
+    *_, highest = find_shells(series.gradients)
+    weakest = series.signal[..., highest.volumes].mean(axis=-1)
     return weakest < FLOOR_SD * _beside(weakest, noise_sd)
 
 

@@ -161,10 +161,7 @@ def find_lost_slices(
     SettingsError
         If a setting is out of range.
     """
-    if mask.shape != series.shape:
-        raise GridMismatchError(
-            f"the mask has shape {mask.shape}, the series {series.shape}. Make it from this series."
-        )
+    series.require_mask(mask)
     if not 0 < min_loss < 1 or not outlier_sd > 0:
         raise SettingsError(
             f"min_loss is {min_loss:g} and outlier_sd {outlier_sd:g}; a share between 0 and 1 and a number above 0 "

@@ -19,7 +19,7 @@ from dtimuscle.imaging.outliers import SliceOutliers, find_lost_slices, weights_
 from dtimuscle.imaging.perfusion import TISSUE_B, Perfusion, separate_perfusion
 from dtimuscle.imaging.quality import FitQuality, SeriesQuality, fit_quality, series_quality
 from dtimuscle.imaging.roi import RoiMeasurement, measure_muscles
-from dtimuscle.imaging.snapshots import Course, describe_course, residual_map, take_snapshot
+from dtimuscle.imaging.snapshots import Course, describe_course, take_snapshot
 from dtimuscle.imaging.tensor import count_voxels, fit_tensor
 from dtimuscle.imaging.unring import find_sampling
 from dtimuscle.imaging.unring import unring as remove_ringing
@@ -104,13 +104,10 @@ class Fitted:
         FA (no unit), diffusivities (mm²/s) and directions.
     quality : FitQuality
         Unusable and impossible fits, and issues.
-    residual : ndarray of shape (nx, ny, nz) or None
-        What the tensor leaves unexplained (see `residual_map`).
     """
 
     maps: TensorMaps
     quality: FitQuality
-    residual: Floats | None = None
 
     @property
     def issues(self) -> tuple[Issue, ...]:
@@ -374,7 +371,7 @@ def fit(signal: TensorSignal, *, estimator: str = "iwls", directions_of: Directi
         orientation="" if check is None else check.verdict,
         issues=signal.issues + (() if check is None else check.issues),
     )
-    return Fitted(maps, quality, residual_map(signal.series, maps, weights=signal.weights))
+    return Fitted(maps, quality)
 
 
 def measure(

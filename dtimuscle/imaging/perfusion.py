@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dtimuscle.dwi import MIN_DIRECTIONS, Bools, DwiSeries, Floats, GradientTable, find_shells
-from dtimuscle.errors import GridMismatchError, ImageError, SettingsError
+from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging.compartments import fit_logarithm, log_design, predict
 from dtimuscle.issues import Issue, Severity
 
@@ -19,8 +19,6 @@ TISSUE_B = 200.0
 
 # The signal is followed back to b = 0 from b-values that differ by at least this factor.
 MIN_B_RATIO = 1.5
-# b-values within half of this of the lowest, in s/mm², belong to its shell.
-SHELL_GAP = 50.0
 
 # Low b-values (above b = 0, below the tissue's) that the pseudo-diffusion needs; closer than this they count as one.
 MIN_LOW_B = 3
@@ -96,10 +94,7 @@ def separate_perfusion(series: DwiSeries, mask: Bools, *, tissue_b: float = TISS
     """
     gradients = series.gradients
     gradients.require_tensor()
-    if mask.shape != series.shape:
-        raise GridMismatchError(
-            f"the mask has shape {mask.shape}, the series {series.shape}. Make it from this series."
-        )
+    series.require_mask(mask)
     if not mask.any():
         raise ImageError("the mask is empty, so there is nothing to fit. Give a mask that covers the muscles.")
     if tissue_b <= gradients.b0_threshold:
@@ -121,7 +116,8 @@ def _standing_in(gradients: GradientTable) -> GradientTable | None:
     """Take the lowest shell for b = 0 (with its own b-values); None where the rest cannot carry a tensor."""
     if not len(gradients) or gradients.bvals.max() < MIN_B_RATIO * gradients.bvals.min():
         return None
-    standing_in = replace(gradients, b0_threshold=float(gradients.bvals.min()) + SHELL_GAP / 2)
+    lowest = find_shells(gradients)[0].volumes
+    standing_in = replace(gradients, b0_threshold=float(gradients.bvals[lowest].max()))
     return standing_in if standing_in.n_directions >= MIN_DIRECTIONS else None
 
 

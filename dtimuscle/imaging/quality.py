@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, ShellSelection, TensorMaps
+from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, find_shells
 from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.noise import SnrGrade, grade_snr
 from dtimuscle.imaging.tensor import VoxelCounts
@@ -16,10 +16,6 @@ from dtimuscle.issues import Issue, Severity
 
 # Above this b-value, in s/mm², the signal of muscle is no longer that of a Gaussian diffusion process.
 HIGHEST_GAUSSIAN_B = 1200.0
-
-# b-values closer than this, in s/mm², belong to one shell; a shell is named to this precision.
-SHELL_GAP = 50.0
-SHELL_PRECISION = 10.0
 
 # Up to this part of the voxels, missing fits are counted but not warned about.
 NOTABLE_FRACTION = 0.1
@@ -226,7 +222,7 @@ def series_quality(
     """
     return SeriesQuality(
         n_volumes=len(series.gradients),
-        b_values=shells(series.gradients),
+        b_values=tuple(shell.nominal_b for shell in find_shells(series.gradients)),
         n_directions=series.gradients.n_directions,
         voxel_sizes=tuple(float(size) for size in series.voxel_sizes),
         n_foreground=int(np.count_nonzero(mask)),
@@ -334,25 +330,6 @@ def compare_fits(fits: Mapping[str, TensorMaps]) -> pd.DataFrame:
         }
         for name, maps in fits.items()
     )
-
-
-def shells(gradients: GradientTable) -> tuple[float, ...]:
-    """Name the shells of a series.
-
-    Parameters
-    ----------
-    gradients : GradientTable
-        The b-values, as the scanner wrote them.
-
-    Returns
-    -------
-    tuple of float
-        Mean b-value of each shell, rounded to 10 s/mm²; what counts as b = 0 is 0.
-    """
-    weighted = np.sort(gradients.bvals[~gradients.is_b0])
-    groups = np.split(weighted, np.flatnonzero(np.diff(weighted) > SHELL_GAP) + 1)
-    means = [float(np.round(group.mean() / SHELL_PRECISION) * SHELL_PRECISION) for group in groups if group.size]
-    return (0.0, *means) if gradients.is_b0.any() else tuple(means)
 
 
 def _snr(series: DwiSeries, mask: Bools, noise_sd: Floats | None) -> float | None:

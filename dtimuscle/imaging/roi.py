@@ -168,8 +168,15 @@ def measure_muscles(
     grid = np.shape(labels.values)
     for shape, affine, name in ((maps.fa.shape, maps.affine, "maps"), (series.shape, series.affine, "series")):
         require_one_grid(grid, labels.affine, shape, affine, names=f"{participant_id}: the labels and the {name}")
+    if not np.any(labels.values):
+        raise LabelError(
+            f"{participant_id}: nothing is labelled (found only 0). Draw the muscles, or leave the image out."
+        )
     if not labels.present:
-        found = ", ".join(str(value) for value in labels.unknown) or "only 0"
+        values = dict.fromkeys((*labels.unknown, *(int(value) for value in np.unique(labels.values) if value)))
+        found = ", ".join(
+            f"{value} ({labels.structures[value]})" if value in labels.structures else str(value) for value in values
+        )
         raise LabelError(
             f"{participant_id}: no label is a known muscle (found {found}). "
             "Give a look-up table beside the label image, or use MuscleMap codes."
@@ -189,6 +196,7 @@ def measure_muscles(
         is_enough = region.n_kept >= min_voxels
         voxels = region.kept if is_enough else np.zeros_like(region.kept)
         who = {"participant_id": participant_id, "session": session, "is_simulated": is_simulated}
+        who |= {"labels": roi_table.DRAWN}
         who |= {"muscle": region.muscle, "side": str(region.side)}
         for parameter, volume in maps.scalars.items():
             row = who | {"parameter": parameter, "unit": roi_table.UNITS[parameter]} | region.counts
@@ -208,7 +216,8 @@ def measure_muscles(
         affine=labels.affine,
     )
     quality = tuple(_quality(region, evidence) for region in regions)
-    issues = _unknown(labels, participant_id) + _too_small(regions, participant_id, min_voxels)
+    issues = _unknown(labels, participant_id) + _swapped_sides(regions, labels.affine, participant_id)
+    issues += _too_small(regions, participant_id, min_voxels)
     issues += _non_positive(regions, participant_id, maps.is_positive)
     issues += tuple(replace(issue, where=participant_id) for issue in fat_issues)
     return RoiMeasurement(table, issues + _defects(regions, quality, participant_id), quality)
@@ -269,10 +278,9 @@ def _regions(labels: MuscleLabels, is_usable: Bools, *, erosion_mm: float) -> It
     for muscle in dict.fromkeys(name for name, _ in regions):
         parts = []
         for side in (Side.LEFT, Side.RIGHT, Side.BOTH):
-            wanted = regions.get((muscle, side), ())
-            if not wanted:
+            if (muscle, side) not in regions:
                 continue
-            label = np.isin(labels.values, wanted)
+            label = np.isin(labels.values, regions[muscle, side])
             eroded = erode(label, erosion_mm, sizes)
             part = _Region(muscle, side, label, eroded, eroded & is_usable)
             parts.append(part)
@@ -392,7 +400,7 @@ def _quality(region: _Region, evidence: _Evidence) -> MuscleQuality:
         fraction_at_floor=fraction_at_floor,
         fat_fraction=fat,
         volume_ml=volume_ml(region.label, evidence.affine),
-        cross_section_cm2=cross_section_cm2(region.label, evidence.affine),
+        cross_section_cm2=cross_section_cm2(region.label, evidence.affine) if region.label.any() else None,
         residual=float(np.median(left_over)) if left_over.size else None,
     )
 
@@ -467,6 +475,21 @@ def _unknown(labels: MuscleLabels, participant_id: str) -> tuple[Issue, ...]:
             "Name them in the look-up table beside the label image if they are muscles.",
         ),
     )
+
+
+def _swapped_sides(regions: list[_Region], affine: Floats, participant_id: str) -> tuple[Issue, ...]:
+    """Say when muscles called left lie to the right of those called right: a label image or a header is mirrored."""
+    rightwards: dict[str, dict[Side, float]] = {}
+    for region in regions:
+        if region.side is not Side.BOTH and region.label.any():
+            centre = np.argwhere(region.label).mean(axis=0)
+            rightwards.setdefault(region.muscle, {})[region.side] = float(affine[0, :3] @ centre)
+    pairs = [place for place in rightwards.values() if len(place) == len((Side.LEFT, Side.RIGHT))]
+    if not pairs or not all(place[Side.LEFT] > place[Side.RIGHT] for place in pairs):
+        return ()
+    what = "the muscles that are called left lie to the right of those that are called right, by the headers."
+    remedy = "Look whether the labels or a header are mirrored; left and right may be exchanged."
+    return (Issue(Severity.WARNING, participant_id, what, remedy),)
 
 
 def _too_small(regions: list[_Region], participant_id: str, min_voxels: int) -> tuple[Issue, ...]:

@@ -7,19 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, TensorMaps, voxel_sizes
+from dtimuscle.dwi import DwiSeries, Floats, GradientTable, find_shells, voxel_sizes
 from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.outliers import SliceOutliers
-
-# Weighted volumes with at least this part of the highest b-value are the most weighted ones: imaging gradients move
-# the b-values of one shell by a few percent.
-SAME_B = 0.95
-
-# A signal is raised to this part of the voxel's largest before the logarithm, as for the tensor.
-SMALLEST_SIGNAL = 1e-6
-
-# Voxels whose residual is found together, so that temporary arrays stay within tens of megabytes.
-BLOCK_VOXELS = 20_000
 
 
 @dataclass(frozen=True)
@@ -130,9 +120,9 @@ def describe_course(
         Small enough to be kept for each participant.
     """
     moved = np.full(len(gradients), np.nan) if motion is None else motion.displacement_mm
-    is_high = gradients.bvals >= SAME_B * gradients.bvals.max()
+    *_, highest = find_shells(gradients)
     low = int(np.flatnonzero(gradients.is_b0)[0])
-    high = int(np.argmax(np.where(is_high, np.nan_to_num(moved) + 1, 0)))
+    high = int(highest.volumes[np.argmax(np.nan_to_num(moved[highest.volumes]))])
     pictures = [shot.slab[..., volume] for volume in (low, high) for shot in snapshots]
     shown = {name: {"volume": v, "b": float(gradients.bvals[v])} for name, v in (("low", low), ("high", high))}
     steps = [{"step": shot.step, **shot.details} for shot in snapshots]
@@ -187,61 +177,3 @@ def snr_map(s0: Floats, noise_sd: Floats) -> Floats:
     """
     is_known = np.isfinite(s0) & (noise_sd > 0)
     return np.divide(s0, noise_sd, out=np.full(s0.shape, np.nan), where=is_known)
-
-
-def residual_map(series: DwiSeries, maps: TensorMaps, *, weights: Bools | None = None) -> Floats:
-    """Find what a tensor leaves unexplained in each voxel.
-
-    The maps hold the tensor's parameters but not all of its axes, so the signal is fitted once more, by linear least
-    squares on its logarithm with the squared signal as weights; the residual of every estimator is near its least.
-
-    Parameters
-    ----------
-    series : DwiSeries
-        What the maps were fitted to.
-    maps : TensorMaps
-        Tell which voxels have a tensor.
-    weights : ndarray of bool, optional
-        Samples that count; of a shape that broadcasts to that of the signal.
-
-    Returns
-    -------
-    ndarray of shape (nx, ny, nz)
-        Root mean square of signal minus fit over the samples that count, per degree of freedom (samples minus seven
-        unknowns), over the fitted signal without weighting; NaN without a tensor or without degrees of freedom.
-    """
-    is_fitted = maps.mask & np.isfinite(maps.md) & (maps.s0 > 0)
-    residual = np.full(series.shape, np.nan)
-    design = _design(series.gradients)
-    voxels = np.argwhere(is_fitted)
-    counted = None if weights is None else np.broadcast_to(weights, series.signal.shape)
-    for start in range(0, len(voxels), BLOCK_VOXELS):
-        place = tuple(voxels[start : start + BLOCK_VOXELS].T)
-        signal = series.signal[place].astype(float)
-        counts = np.ones(signal.shape) if counted is None else counted[place].astype(float)
-        residual[place] = _residual(signal, counts, design) / maps.s0[place]
-    return residual
-
-
-def _design(gradients: GradientTable) -> Floats:
-    """Rows (−b gg, 1) of the unknowns xx, yy, zz, xy, xz, yz (in units of the largest b) and ln S0, shape (n, 7)."""
-    x, y, z = gradients.directions.T
-    b = gradients.bvals / gradients.bvals.max()
-    quadratic = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
-    return np.column_stack([-b[:, None] * quadratic, np.ones(len(b))])
-
-
-def _residual(signal: Floats, counts: Floats, design: Floats) -> Floats:
-    floor = SMALLEST_SIGNAL * np.maximum(signal.max(axis=1, keepdims=True), np.finfo(float).tiny)
-    floored = np.maximum(np.nan_to_num(signal), floor)
-    importance = counts * (floored / floored.max(axis=1, keepdims=True)) ** 2
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    n_unknowns = design.shape[1]
-    normal = (importance @ products).reshape(-1, n_unknowns, n_unknowns)
-    right = (importance * np.log(floored)) @ design
-    # The pseudo-inverse bears voxels whose samples leave an unknown open.
-    unknowns = np.linalg.pinv(normal, hermitian=True) @ right[..., None]
-    error = counts * (np.nan_to_num(signal) - np.exp(unknowns[..., 0] @ design.T))
-    freedom = counts.sum(axis=1) - n_unknowns
-    squares = np.einsum("ij,ij->i", error, error)
-    return np.sqrt(np.divide(squares, freedom, out=np.full(len(squares), np.nan), where=freedom > 0))

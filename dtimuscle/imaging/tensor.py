@@ -83,11 +83,15 @@ class TensorFit:
         First eigenvector in world coordinates (RAS); its sign has no meaning.
     s0 : ndarray of shape (m,)
         Fitted signal without diffusion weighting.
+    residual : ndarray of shape (m,)
+        Root mean square of signal minus fit over the samples that count, per degree of freedom (samples minus seven
+        unknowns), over `s0`; outliers that the estimator leaves out count. NaN also where no degree of freedom is left.
     """
 
     eigenvalues: Floats
     direction: Floats
     s0: Floats
+    residual: Floats
 
     @property
     def fa(self) -> Floats:
@@ -157,10 +161,7 @@ def fit_tensor(
     SettingsError
         If the estimator is unknown.
     """
-    if mask.shape != series.shape:
-        raise GridMismatchError(
-            f"the mask has shape {mask.shape}, the series {series.shape}. Make it from this series."
-        )
+    series.require_mask(mask)
     if not mask.any():
         raise ImageError("the mask is empty, so there is nothing to fit. Give a mask that covers the muscles.")
     chosen = None if weights is None else _on_grid(weights, series)[mask]
@@ -182,6 +183,7 @@ def fit_tensor(
         is_positive=is_positive,
         affine=series.affine,
         estimator=estimator,
+        residual=as_map(fit.residual),
     )
 
 
@@ -227,12 +229,13 @@ def fit_signals(
         )
     prior = None if weights is None else _checked_weights(weights, signals.shape)
     usable = np.flatnonzero(_is_usable(signals, gradients, prior))
-    unknowns = np.full((len(signals), N_UNKNOWNS), np.nan)
+    unknowns, residual = np.full((len(signals), N_UNKNOWNS), np.nan), np.full(len(signals), np.nan)
     for start in range(0, len(usable), BLOCK_VOXELS):
         block = usable[start : start + BLOCK_VOXELS]
-        chosen = None if prior is None else prior[block].astype(float)
-        unknowns[block] = _fit_block(signals[block].astype(float), design, estimator, chosen)
-    return _decompose(unknowns, diffusivity_unit)
+        chosen, measured = None if prior is None else prior[block].astype(float), signals[block].astype(float)
+        unknowns[block] = _fit_block(measured, design, estimator, chosen)
+        residual[block] = _residual(measured, design, unknowns[block], chosen)
+    return _decompose(unknowns, residual, diffusivity_unit)
 
 
 @dataclass(frozen=True)
@@ -275,25 +278,6 @@ class VoxelCounts:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self) | {"issues": [issue.to_dict() for issue in self.issues]}
-
-
-def usable_samples(series: DwiSeries) -> Bools:
-    """Find the samples that can be a measurement: finite and above zero.
-
-    A magnitude of zero or less comes from a scanner that blanks air, from rounding, or from interpolation beside an
-    edge. Given as `weights`, its absence costs a voxel one sample instead of its tensor.
-
-    Parameters
-    ----------
-    series : DwiSeries
-        Raw or preprocessed series.
-
-    Returns
-    -------
-    ndarray of bool, shape (nx, ny, nz, n)
-        False where the fit should leave the sample out.
-    """
-    return np.isfinite(series.signal) & (series.signal > 0)
 
 
 def count_voxels(series: DwiSeries, maps: TensorMaps, *, weights: Weights | None = None) -> VoxelCounts:
@@ -608,7 +592,18 @@ def _products(design: Floats) -> Floats:
     return (design[:, :, np.newaxis] * design[:, np.newaxis, :]).reshape(n, p * p)
 
 
-def _decompose(unknowns: Floats, diffusivity_unit: float) -> TensorFit:
+def _residual(signals: Floats, design: Floats, unknowns: Floats, prior: Floats | None) -> Floats:
+    """Root mean square of what the fit leaves of each row, per degree of freedom, over its signal at b = 0."""
+    counts = np.ones(signals.shape, dtype=bool) if prior is None else prior > 0
+    freedom = counts.sum(axis=1) - N_UNKNOWNS
+    # An unknown that is not finite has no residual either; what does not count may be anything.
+    with np.errstate(over="ignore", invalid="ignore"):
+        relative = signals / np.exp(unknowns[:, -1:]) - np.exp(unknowns[:, :-1] @ design[:, :-1].T)
+        squares = np.sum(relative**2, axis=1, where=counts)
+    return np.sqrt(np.divide(squares, freedom, out=np.full(len(squares), np.nan), where=freedom > 0))
+
+
+def _decompose(unknowns: Floats, residual: Floats, diffusivity_unit: float) -> TensorFit:
     """Turn tensor elements into eigenvalues and first eigenvectors; NaN where any element is not finite."""
     is_fitted = np.all(np.isfinite(unknowns), axis=1)
     tensors = unknowns[is_fitted][:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]] * diffusivity_unit
@@ -619,4 +614,4 @@ def _decompose(unknowns: Floats, diffusivity_unit: float) -> TensorFit:
     eigenvalues[is_fitted] = ascending[:, ::-1]
     direction[is_fitted] = vectors[:, :, 2]
     s0[is_fitted] = np.exp(unknowns[is_fitted, -1])
-    return TensorFit(eigenvalues, direction, s0)
+    return TensorFit(eigenvalues, direction, s0, np.where(is_fitted, residual, np.nan))

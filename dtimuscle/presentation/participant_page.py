@@ -30,7 +30,8 @@ from dtimuscle.presentation.style import (
     fixed,
     mean_sd,
 )
-from dtimuscle.rating import AXES, Rating, ScanNumbers, Verdict
+from dtimuscle.rating import AXES, QUANTITY, Rating, ScanNumbers, Verdict
+from dtimuscle.roi_table import PROPAGATED
 
 Grade = Literal["good", "look", "poor", "unknown"]
 
@@ -54,9 +55,6 @@ _VERDICTS: dict[str, tuple[str, Grade]] = {
     "look": ("Look before use", "look"),
     "leave out": ("Leave out", "poor"),
 }
-
-# More lost slices than this part of all weigh heavily, as in the search for them.
-_MANY_LOST = 0.05
 
 
 @dataclass(frozen=True)
@@ -266,6 +264,9 @@ def summary_board(
         for number in numbers
     )
     why = f'<span class="why">{escape(reasons)}</span>' if reasons else ""
+    if rating.not_judged:
+        unknown = "; ".join(QUANTITY[name].words for name in rating.not_judged)
+        why += f'<span class="why open">Not known, so not judged: {escape(unknown)}</span>'
     weighty = [issue for issue in issues if issue.severity is not Severity.NOTE]
     html = (
         f'<div class="board"><style>{_BOARD_STYLE}</style><p class="verdict" style="border-color:'
@@ -281,6 +282,7 @@ def summary_board(
 _BOARD_STYLE = (
     ".board .verdict{border-left:5px solid;padding:.35rem 0 .35rem 1rem;margin:0 0 1.3rem;font-size:1.3rem;"
     "line-height:1.35}.board .why{display:block;font-size:1rem;color:" + INK + "}"
+    ".board .open{font-size:.93rem;color:" + MUTED + "}"
     ".board .numbers{list-style:none;margin:0 0 1.2rem;padding:0;display:grid;gap:1rem 1.1rem;"
     "grid-template-columns:repeat(auto-fill,minmax(7.2rem,1fr))}"
     ".board .numbers li{border-top:3px solid;padding-top:.45rem;display:flex;flex-direction:column;min-width:0}"
@@ -401,6 +403,8 @@ def values_table(
         "the eroded label; those of the mean signal are one tensor for the whole muscle, which noise biases far less. "
         "Where the two differ, noise or fat is at work."
     )
+    if "labels" in values and (values["labels"] == PROPAGATED).any():
+        summary += " The labels were propagated from other participants, not drawn on this scan."
     order = sorted(range(len(rows)), key=lambda k: _place(first, k))
     html = table_html(
         name,

@@ -14,12 +14,18 @@ from dtimuscle.simulation.anatomy import build_thighs
 from dtimuscle.simulation.cohort import draw_cohort, participant_rng
 from dtimuscle.simulation.effects import ScanEffects, Wasting, draw_poses
 from dtimuscle.simulation.protocol import Protocol
+from dtimuscle.simulation.readers import redraw
 from dtimuscle.simulation.signal import SimulatedScan, simulate_scan
 from dtimuscle.store import bids, places
+from dtimuscle.store.images import read_grid
+from dtimuscle.store.labels import read_labels
 from dtimuscle.store.registry import read_registry
 
 # Raised whenever the same settings would give other data.
 SIMULATION_VERSION = 4
+
+# Settings that change no scan, so that another second reader finds the scans of before.
+OF_READERS = ("second_reader_mm",)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     """
     progress = progress or Silent()
     scenario, protocol = read_scenario(settings.scenario), read_protocol(settings.protocol)
-    told = [settings.model_dump(mode="json"), scenario.model_dump(mode="json"), protocol.model_dump(mode="json")]
+    of_scans = settings.model_dump(mode="json", exclude=set(OF_READERS))
+    told = [of_scans, scenario.model_dump(mode="json"), protocol.model_dump(mode="json")]
     key = fingerprint([*told, SIMULATION_VERSION])
     root = places.simulated_folder() / f"{Path(settings.scenario).stem}-{key[:8]}"
     if (root / "dataset_description.json").is_file():
@@ -69,7 +76,7 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     progress.finish()
     bids.write_participants(root, cohort.participants)
     bids.write_truth_table(root, pd.concat([patient.parameters for patient in patients]))
-    maker = [bids.simulation_maker(settings.model_dump(mode="json"))]
+    maker = [bids.simulation_maker(of_scans)]
     for folder, what in (
         (bids.labels_folder(root), "muscle labels"),
         (bids.fat_folder(root), "fat fraction"),
@@ -80,6 +87,38 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     # Written last: its presence says that the dataset is whole.
     bids.write_description(root, f"Simulated thighs ({scenario.name})", kind="raw", generated_by=maker)
     return root
+
+
+def simulate_second_reader(dataset: bids.Dataset, settings: SimulationSettings) -> Path:
+    """Draw the muscles of a simulated cohort once more, or find the labels where an earlier run has left them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        From `simulate_cohort`.
+    settings : SimulationSettings
+        How far the second reader draws elsewhere, and the seed.
+
+    Returns
+    -------
+    Path
+        BIDS derivative with the second reader's labels.
+    """
+    spread = settings.second_reader_mm
+    folder = bids.second_labels_folder(dataset.root, spread)
+    if (folder / "dataset_description.json").is_file():
+        return folder
+    registry = read_registry()
+    for scan in dataset.scans:
+        if scan.labels is None:
+            continue
+        shape, affine = read_grid(scan.labels)
+        labels, _ = read_labels(scan.labels, registry, shape=shape, affine=affine)
+        rng = participant_rng(settings.seed, f"{scan.name} second reader")
+        bids.write_labels(folder, scan.participant_id, redraw(labels, spread_mm=spread, rng=rng), session=scan.session)
+    maker = [bids.simulation_maker({"second_reader_mm": spread, "seed": settings.seed})]
+    bids.write_description(folder, "Simulated thighs: second reader's labels", kind="derivative", generated_by=maker)
+    return folder
 
 
 def scan_effects(settings: SimulationSettings) -> ScanEffects:

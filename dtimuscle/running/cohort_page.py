@@ -129,11 +129,13 @@ def rate_scans(processing: Processing, study: Study) -> tuple[tuple[ScanNumbers,
             expected=expected,
             min_voxels=study.roi.min_voxels,
             n_issues=_n_issues(records[scan.name].values()),
+            labels=records[scan.name].get("muscles", {}).get("labels", ""),
         )
         for scan in processing.scans
     )
     rules, flipped = rules_of(study.quality), Verdict(study.quality.flipped_axes)
-    ratings = tuple(rate(item, rules, flipped_axes=flipped) for item in numbers)
+    propagated = Verdict(study.quality.propagated_labels)
+    ratings = tuple(rate(item, rules, flipped_axes=flipped, propagated_labels=propagated) for item in numbers)
     return numbers, exclude_by_hand(ratings, study.quality.exclude)
 
 

@@ -28,10 +28,10 @@ from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.presentation.participant_page import PageSection, participant_page, participants_page
 from dtimuscle.rating import Rating, ScanNumbers
 from dtimuscle.running.cohort_page import rate_scans
-from dtimuscle.running.labels import read_muscles
+from dtimuscle.running.labels import read_muscles, with_atlases
 from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import TAG
-from dtimuscle.running.participants import Outcome, Processing, process_scan
+from dtimuscle.running.participants import Outcome, Processing, process_alone
 from dtimuscle.running.pool import Progress, map_in_order
 from dtimuscle.running.report import page_context
 from dtimuscle.running.session import SIMULATED, open_dataset
@@ -300,9 +300,10 @@ def open_participant(participant: str = "", *, run_folder: str = "") -> Particip
     study = with_absolute_paths(run.read_study() or start, Path.cwd())
     dataset = open_dataset(study)
     place = derivatives.derivatives_of(dataset, study)
+    dataset = with_atlases(dataset, study, place)
     derivatives.describe_derivatives(place, dataset)
     scan = _choose(dataset.scans, participant)
-    outcome = process_scan(scan, study=study, derivatives=place, upto="muscles")
+    outcome = process_alone(scan, study=study, derivatives=place, upto="muscles")
     if outcome.failure is not None:
         raise DatasetError(f"{outcome.failure.where}: {outcome.failure.what} {outcome.failure.remedy}".strip())
     measured = tuple(Outcome(other) for other in dataset.scans if _is_measured(other, place))

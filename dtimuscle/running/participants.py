@@ -14,9 +14,10 @@ from dtimuscle.errors import DtiMuscleError, LabelError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.imaging.fat import FatFraction
 from dtimuscle.imaging.participant import TensorSignal
+from dtimuscle.imaging.propagation import PropagatedLabels
 from dtimuscle.issues import Issue, Severity, in_short
-from dtimuscle.roi_table import COLUMNS
-from dtimuscle.running.labels import read_muscles
+from dtimuscle.roi_table import COLUMNS, DRAWN, PROPAGATED
+from dtimuscle.running.labels import propagate_to, read_muscles, with_atlases
 from dtimuscle.running.pool import Progress, Silent, map_in_order
 from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, files, images, places, registry
@@ -123,13 +124,21 @@ class Processing:
         Returns
         -------
         DataFrame
-            `participant_id`, `session` and the fields of `MuscleQuality`; no rows without labels.
+            `participant_id`, `session`, `labels` (`drawn` or `propagated`), the fields of `MuscleQuality`, and for
+            propagated labels `agreement` (0 to 1); no rows without labels.
         """
+        records = (
+            (scan, derivatives.read_quality(self.derivatives, "muscles", scan)) for scan in self.scans if scan.labels
+        )
         return pd.DataFrame(
-            {"participant_id": scan.participant_id, "session": scan.session, **muscle}
-            for scan in self.scans
-            if scan.labels
-            for muscle in derivatives.read_quality(self.derivatives, "muscles", scan)["muscles"]
+            {
+                "participant_id": scan.participant_id,
+                "session": scan.session,
+                "labels": record.get("labels", DRAWN),
+                **muscle,
+            }
+            for scan, record in records
+            for muscle in record["muscles"]
         )
 
 
@@ -139,8 +148,11 @@ def process(
     *,
     upto: str = "muscles",
     progress: Progress | None = None,
+    place: Derivatives | None = None,
 ) -> Processing:
     """Bring every participant of a dataset up to a step, computing only what is missing.
+
+    Those to whom labels are propagated come after the others, whose labels and tensors they need.
 
     Parameters
     ----------
@@ -152,6 +164,8 @@ def process(
         Last step: `preprocessed`, `tensor` or `muscles`.
     progress : Progress, optional
         Who is told.
+    place : Derivatives, optional
+        Where results are kept; by default where the dataset and the study have them.
 
     Returns
     -------
@@ -159,22 +173,27 @@ def process(
         What became of each participant. A participant that fails does not stop the others.
     """
     progress = progress or Silent()
-    place = derivatives.derivatives_of(dataset, study)
+    place = place or derivatives.derivatives_of(dataset, study)
+    dataset = with_atlases(dataset, study, place)
     derivatives.describe_derivatives(place, dataset)
+    found: dict[str, Outcome] = {}
     work = partial(process_scan, study=study, derivatives=place, upto=upto)
-    found = {scan.name: work(scan) for scan in dataset.scans if not _is_pending(scan, study, place, upto)}
-    pending = [scan for scan in dataset.scans if scan.name not in found]
 
     def tell(outcome: Outcome) -> None:
         if outcome.failure:
             progress.note(str(outcome.failure))
         progress.advance(outcome.scan.name)
 
-    if pending:
-        progress.start("Participants", len(pending))
-        computed = map_in_order(work, pending, workers=study.execution.workers, on_done=tell, on_lost=_lost)
-        found |= {outcome.scan.name: outcome for outcome in computed}
-        progress.finish()
+    for is_propagated in (False, True):
+        failed = {name for name, outcome in found.items() if outcome.failure}
+        scans = [_without(scan, failed) for scan in dataset.scans if bool(scan.atlases) is is_propagated]
+        found |= {scan.name: work(scan) for scan in scans if not _is_pending(scan, study, place, upto)}
+        pending = [scan for scan in scans if scan.name not in found]
+        if pending:
+            progress.start("Participants", len(pending))
+            computed = map_in_order(work, pending, workers=study.execution.workers, on_done=tell, on_lost=_lost)
+            found |= {outcome.scan.name: outcome for outcome in computed}
+            progress.finish()
     processing = Processing(dataset, place, tuple(found[scan.name] for scan in dataset.scans))
     if upto == "muscles":
         derivatives.write_roi_table(place.folders["muscles"] / "roi.tsv", processing.roi_table())
@@ -213,6 +232,36 @@ def process_scan(scan: Scan, *, study: Study, derivatives: Derivatives, upto: st
     return Outcome(scan, tuple(computed), issues)
 
 
+def process_alone(scan: Scan, *, study: Study, derivatives: Derivatives, upto: str) -> Outcome:
+    """Bring one participant up to a step, and before that those whose labels are propagated to it.
+
+    Parameters
+    ----------
+    scan : Scan
+        The files, with its atlases.
+    study : Study
+        Settings of the steps.
+    derivatives : Derivatives
+        Where results are kept.
+    upto : str
+        Last step.
+
+    Returns
+    -------
+    Outcome
+        Which steps were computed, and what degrades them.
+    """
+    work = partial(process_scan, study=study, derivatives=derivatives, upto=upto)
+    failed = {atlas.name for atlas in scan.atlases if work(atlas).failure}
+    return work(_without(scan, failed))
+
+
+def _without(scan: Scan, failed: set[str]) -> Scan:
+    """Return a scan without those of its atlases that failed; with all of them if nothing would be left."""
+    left = tuple(atlas for atlas in scan.atlases if atlas.name not in failed)
+    return replace(scan, atlases=left or scan.atlases)
+
+
 def _failure(scan: Scan, what: str, remedy: str = "") -> Issue:
     sentence = " ".join(what.split()).removeprefix(f"{scan.name}: ")
     return Issue(Severity.ERROR, scan.name, sentence, remedy)
@@ -230,13 +279,24 @@ def _keys(scan: Scan, study: Study, place: Derivatives, upto: str) -> Iterator[t
         if step == "muscles":
             if scan.labels is None:
                 return
-            tables = label_files(scan.labels, scheme=study.roi.label_scheme)
-            digests += [files.file_digest(path) for path in (*tables, places.registry_file())]
+            for source in scan.atlases or (scan,):
+                digests += [files.file_digest(path) for path in _label_inputs(source, study)]
+            if scan.atlases:
+                digests += [files.file_digest(path) for atlas in scan.atlases for path in _tensor_inputs(atlas)]
+            digests.append(files.file_digest(places.registry_file()))
         if step == "tensor" and scan.fat_fraction is not None:
             digests.append(files.file_digest(scan.fat_fraction))
         yield step, derivatives.step_key(place, step, digests)
         if step == upto:
             return
+
+
+def _label_inputs(scan: Scan, study: Study) -> tuple[Path, ...]:
+    return label_files(scan.labels, scheme=study.roi.label_scheme) if scan.labels else ()
+
+
+def _tensor_inputs(scan: Scan) -> tuple[Path, ...]:
+    return scan.inputs if scan.fat_fraction is None else (*scan.inputs, scan.fat_fraction)
 
 
 def _is_pending(scan: Scan, study: Study, place: Derivatives, upto: str) -> bool:
@@ -360,8 +420,8 @@ def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
     settings = study.tensor
     fitted = imaging.fit(signal, estimator=settings.estimator, directions_of=settings.directions_of)
     derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
-    if fitted.residual is not None:
-        derivatives.write_residual(place, scan, fitted.residual, fitted.maps.affine)
+    if fitted.maps.residual is not None:
+        derivatives.write_residual(place, scan, fitted.maps.residual, fitted.maps.affine)
     if signal.perfusion is not None and signal.perfusion.is_separated:
         blood = signal.perfusion
         derivatives.write_blood(place, scan, blood.fraction, blood.pseudo_diffusivity, signal.series.affine)
@@ -372,9 +432,11 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
         return
     signal = read_signal(scan, study, place)
     maps = derivatives.read_maps(place, scan)
-    labels, issues = read_muscles(
-        scan.labels, registry.read_registry(), study.roi, shape=signal.series.shape, affine=signal.series.affine
-    )
+    known = registry.read_registry()
+    propagated = propagate_to(scan, study, place, known) if scan.atlases else None
+    labels, issues = read_muscles(scan.labels, known, study.roi, shape=signal.series.shape, affine=signal.series.affine)
+    if propagated is not None:
+        issues = (*propagated.issues, *issues)
     if issues and not labels.present:
         raise LabelError(f"{scan.labels}: no label is a known muscle. {in_short(issues)[0]}")
     with files.naming(scan.labels):
@@ -393,7 +455,21 @@ def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
             residual=derivatives.read_residual(place, scan),
         )
     measured = replace(measured, issues=(*issues, *measured.issues))
-    derivatives.write_roi_rows(place, scan, measured.table, measured.quality_dict())
+    table, quality = measured.table, measured.quality_dict() | {"labels": DRAWN}
+    if propagated is not None:
+        table, quality = table.assign(labels=PROPAGATED), quality | _origin(propagated, quality["muscles"])
+    derivatives.write_roi_rows(place, scan, table, quality)
+
+
+def _origin(propagated: PropagatedLabels, muscles: list[dict[str, Any]]) -> dict[str, Any]:
+    """Say where propagated labels come from, and how far the atlases agree about each muscle that was measured."""
+    shares = {(muscle.muscle, muscle.side): muscle.agreement for muscle in propagated.muscles}
+    return {
+        "labels": PROPAGATED,
+        "atlases": list(propagated.atlases),
+        "agreement": propagated.mean_agreement,
+        "muscles": [muscle | {"agreement": shares.get((muscle["muscle"], muscle["side"]))} for muscle in muscles],
+    }
 
 
 _STEPS: dict[str, Callable[[Scan, Study, Derivatives], None]] = {

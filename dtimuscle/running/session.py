@@ -11,7 +11,7 @@ import pandas as pd
 
 from dtimuscle.errors import DatasetError, SettingsError
 from dtimuscle.imaging.participant import TensorSignal
-from dtimuscle.issues import Issue
+from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
 from dtimuscle.rating import Rating, Verdict
@@ -33,12 +33,13 @@ from dtimuscle.running.parameters import given_parameters
 from dtimuscle.running.participants import Processing, process, read_signal
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.progress import NotebookProgress, Ticker
+from dtimuscle.running.readers import ReadTwice, compare_readers, read_second
 from dtimuscle.running.report import show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study, leaf_sections
 from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
 from dtimuscle.statistics.reliability import Reliability, measure_all_features
-from dtimuscle.statistics.repeated import between_sessions
+from dtimuscle.statistics.repeated import Pairing, between_sessions
 from dtimuscle.store import places
 from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
 from dtimuscle.store.derivatives import derivatives_of
@@ -151,7 +152,8 @@ class Session:
         scan : Scan
             The participant.
         """
-        if scan.labels is None:
+        # Labels that are to be propagated are not there before the muscles have been measured.
+        if scan.labels is None or (scan.atlases and not scan.labels.is_file()):
             return None
         shape, affine = read_grid(scan.image)
         return read_muscles(scan.labels, self.registry, self.study.roi, shape=shape, affine=affine)[0]
@@ -215,7 +217,7 @@ class Session:
         ratings = map(Rating.from_dict, self.run.read_ratings())
         return {rating.name: self.run.participant_page(rating.name) for rating in ratings}
 
-    def reliability(self, cohort: Cohort) -> tuple[Reliability, ...]:
+    def between_sessions(self, cohort: Cohort) -> tuple[Reliability, ...]:
         """Hold the sessions of each patient against one another.
 
         Parameters
@@ -226,14 +228,40 @@ class Session:
         Returns
         -------
         tuple of Reliability
-            One for each feature; none where there is one session only.
+            One for each feature; none where nobody was scanned in two sessions.
         """
-        if cohort.roi_table["session"].nunique() < 2:
+        names = cohort.roi_table.groupby("participant_id")["session"].agg(set)
+        if not (names.map(len) > 1).any():
             return ()
         chosen = self.study.analysis
-        repeated = between_sessions(cohort.roi_table, route=chosen.route, statistic=chosen.statistic, side=chosen.side)
+        everything = set(cohort.roi_table["session"])
+        pairing: Pairing = "name" if (names == everything).any() else "order"
+        if pairing == "order":
+            what = "nobody has all sessions by their names; each patient's first is held against the second, and so on."
+            remedy = "Give the sessions of a retest the same names in all participants."
+            self.note(Issue(Severity.NOTE, "sessions", what, remedy))
+        repeated = between_sessions(
+            cohort.roi_table, pairing=pairing, route=chosen.route, statistic=chosen.statistic, side=chosen.side
+        )
         found = measure_all_features(repeated, level=self.study.analysis.level)
         self.note(*repeated.issues, *(issue for item in found for issue in item.issues))
+        return found
+
+    def between_readers(self) -> ReadTwice | None:
+        """Measure the muscles as a second reader has drawn them, and hold the readers against one another.
+
+        Returns
+        -------
+        ReadTwice or None
+            Values of both, which are kept with the run, and how far they agree; None when there is one reader.
+        """
+        first = self.process("muscles")
+        second = read_second(first, self.study, progress=NotebookProgress())
+        if second is None:
+            return None
+        found = compare_readers(first, second, self.study, self.registry)
+        self.note(*found.issues)
+        self.run.write_readers_table(found.table)
         return found
 
     def cohort(self) -> Cohort:

@@ -9,18 +9,21 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort_page import require_known
+from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import check_parameters
 from dtimuscle.running.participant_pages import write_participant_pages
 from dtimuscle.running.participants import Outcome, Processing, process
 from dtimuscle.running.pool import Progress
+from dtimuscle.running.readers import read_second, second_failures, second_labels
 from dtimuscle.running.report import write_pages
 from dtimuscle.running.session import open_dataset
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
 from dtimuscle.statistics.features import feature_name
-from dtimuscle.store.bids import Dataset
+from dtimuscle.store.bids import Dataset, read_by
+from dtimuscle.store.derivatives import derivatives_of
 from dtimuscle.store.files import file_digest
 from dtimuscle.store.label_tables import scheme_file
 from dtimuscle.store.places import reports_folder
@@ -87,9 +90,11 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     run.clear()
     run.write_study(study)
     processing = process(dataset, study, progress=progress) if dataset else None
+    second = read_second(processing, study, progress=progress) if processing else None
     seconds = {"participants": time.monotonic() - begun}
     plan, left_out = _plan(processing)
     failures = list(processing.failures) if processing else []
+    failures += second_failures(second) if second else ()
     finished = []
     progress.start("Notebooks", len(plan))
     for notebook in plan:
@@ -147,11 +152,14 @@ def _open_input(study: Study, run: Run, progress: Progress) -> Dataset | None:
         _require_features(study, cohort, path)
         return None
     dataset = open_dataset(study, progress=progress)
+    if (labels := second_labels(dataset, study)) is not None:
+        read_by(dataset, labels)
     source = str(dataset.root / "participants.tsv")
     names = {name for scan in dataset.scans for name in (scan.participant_id, scan.name)}
     require_known(study.quality.exclude, names | set(dataset.participants["participant_id"]))
     require_both_groups(dataset.participants, poor_below_grade=threshold, source=source)
-    return dataset
+    # Names of atlases that are not there are refused before anything is computed.
+    return with_atlases(dataset, study, derivatives_of(dataset, study))
 
 
 def _require_features(study: Study, cohort: Cohort, path: Path) -> None:

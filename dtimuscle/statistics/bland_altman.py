@@ -49,6 +49,12 @@ class BlandAltman:
         Exact, from the noncentral t distribution.
     slope, slope_p : float
         Slope of the differences over the means, and its P: whether large values differ otherwise than small ones.
+    spread_p : float
+        P of the slope of the absolute residuals of that line over the means: whether large values repeat worse, or
+        better, than small ones.
+    ratio, ratio_lower, ratio_upper : float
+        Geometric mean of second over first, and limits of agreement of this ratio (from the logarithms), which fit
+        where the spread grows with the value; NaN where a value is not positive.
     """
 
     feature: str
@@ -65,6 +71,10 @@ class BlandAltman:
     upper_interval: Interval
     slope: float
     slope_p: float
+    spread_p: float = math.nan
+    ratio: float = math.nan
+    ratio_lower: float = math.nan
+    ratio_upper: float = math.nan
 
     @property
     def n(self) -> int:
@@ -85,7 +95,8 @@ def compare_occasions(first: pd.Series, second: pd.Series, *, feature: str, leve
     Differences d are second minus first. The limits are mean(d) ∓ z SD(d) with z = Φ⁻¹(0.975). For normal differences
     the limit μ + zσ has an exact interval: mean(d) + SD(d) t' / √n with the quantiles t' of the noncentral t with n - 1
     degrees of freedom and noncentrality z√n (Carkeet 2015, Optom Vis Sci 92:e71). Bland and Altman's own intervals
-    (1999, Stat Methods Med Res 8:135) approximate it and are too short for small n.
+    (1999, Stat Methods Med Res 8:135) approximate it and are too short for small n. Whether the spread depends on the
+    value is asked as there: by the regression of the absolute residuals on the means.
 
     Parameters
     ----------
@@ -132,7 +143,10 @@ def compare_occasions(first: pd.Series, second: pd.Series, *, feature: str, leve
     inner, outer = (
         se * _noncentral_quantile(share, n - 1, z * math.sqrt(n)) for share in ((1 - level) / 2, (1 + level) / 2)
     )
-    slope, slope_p = _slope(points["mean"].to_numpy(), differences)
+    means = points["mean"].to_numpy()
+    slope, slope_p, residual = _line(means, differences)
+    spread_p = math.nan if _is_constant(np.abs(residual), made_of=pairs) else _line(means, np.abs(residual))[1]
+    ratio, ratio_lower, ratio_upper = _ratio(pairs, z)
     return BlandAltman(
         *names,
         points,
@@ -146,6 +160,10 @@ def compare_occasions(first: pd.Series, second: pd.Series, *, feature: str, leve
         upper_interval=Interval(bias + inner, bias + outer, level),
         slope=slope,
         slope_p=slope_p,
+        spread_p=spread_p,
+        ratio=ratio,
+        ratio_lower=ratio_lower,
+        ratio_upper=ratio_upper,
     )
 
 
@@ -154,16 +172,26 @@ def _is_constant(numbers: NDArray[np.floating], *, made_of: NDArray[np.floating]
     return bool(np.ptp(numbers) <= ROUNDING * np.abs(made_of).max() + SMALLEST)
 
 
-def _slope(means: NDArray[np.floating], differences: NDArray[np.floating]) -> tuple[float, float]:
-    """Slope of the least-squares line, and P of its t test."""
+def _line(means: NDArray[np.floating], values: NDArray[np.floating]) -> tuple[float, float, NDArray[np.floating]]:
+    """Slope of the least-squares line, P of its t test, and residuals; residuals of the mean where all means agree."""
+    y = values - values.mean()
     if _is_constant(means, made_of=means):
-        return math.nan, math.nan
-    x, y = means - means.mean(), differences - differences.mean()
+        return math.nan, math.nan, y
+    x = means - means.mean()
     slope = float(x @ y / (x @ x))
     residual = y - slope * x
     df = len(x) - 2
     se = math.sqrt(float(residual @ residual) / df / float(x @ x))
-    return slope, float(2 * stdtr(df, -abs(slope) / se)) if se > 0 else math.nan
+    return slope, float(2 * stdtr(df, -abs(slope) / se)) if se > 0 else math.nan, residual
+
+
+def _ratio(pairs: NDArray[np.floating], z: float) -> tuple[float, float, float]:
+    """Geometric mean of second over first, and its limits of agreement."""
+    if not (pairs > 0).all():
+        return math.nan, math.nan, math.nan
+    logs = np.log(pairs[:, 1]) - np.log(pairs[:, 0])
+    mean, sd = float(logs.mean()), float(logs.std(ddof=1))
+    return math.exp(mean), math.exp(mean - z * sd), math.exp(mean + z * sd)
 
 
 def _noncentral_quantile(share: float, df: int, noncentrality: float) -> float:

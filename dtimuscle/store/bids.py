@@ -18,7 +18,7 @@ from dtimuscle.participants import check_participants
 from dtimuscle.settings import fingerprint
 from dtimuscle.store.files import read_json, read_tsv, write_json, write_text, write_tsv
 from dtimuscle.store.images import write_gradients, write_image, write_scaled_image
-from dtimuscle.store.labels import write_label_table
+from dtimuscle.store.labels import label_images, write_label_table
 
 BIDS_VERSION = "1.10.0"
 
@@ -51,6 +51,8 @@ class Scan:
         The muscle labels that belong to it.
     fat_fraction : Path or None
         The map of fat that belongs to it.
+    atlases : tuple of Scan
+        Labelled scans whose labels are propagated to this one; none where its labels were drawn.
     """
 
     participant_id: str
@@ -60,6 +62,7 @@ class Scan:
     bvec: Path
     labels: Path | None
     fat_fraction: Path | None = None
+    atlases: tuple["Scan", ...] = ()
 
     @property
     def name(self) -> str:
@@ -161,6 +164,52 @@ def read_dataset(root: Path, labels: Path | None = None, fat_fraction: Path | No
     )
 
 
+def read_by(dataset: Dataset, labels: Path) -> Dataset:
+    """Return the scans of a dataset that another reader has labelled too, with that reader's labels.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The scans, with the first reader's labels.
+    labels : Path
+        BIDS derivative with the other reader's `…_dseg.nii.gz`, of all scans or of some.
+
+    Returns
+    -------
+    Dataset
+        Scans that both readers have labelled; issues are about the other reader's labels alone.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, is that of the first reader, or labels no scan that the first reader has labelled.
+    """
+    if not labels.is_dir():
+        raise DatasetError(
+            f"{labels}: there is no such folder. Give the BIDS derivative of the second reader's labels."
+        )
+    scans: list[Scan] = []
+    issues: list[Issue] = []
+    for scan in dataset.scans:
+        drawn, more = _used(_labels_for(labels, scan.participant_id, scan.session), scan.name)
+        if drawn is None:
+            continue
+        if scan.labels is None or scan.atlases:
+            what = "is labelled by the second reader only, so there is nothing to compare."
+            issues.append(Issue(Severity.WARNING, scan.name, what, "Add the first reader's labels."))
+            continue
+        if drawn.resolve() == scan.labels.resolve():
+            raise DatasetError(f"{labels}: holds the first reader's labels. Name another folder as second_labels.")
+        scans.append(replace(scan, labels=drawn))
+        issues += more
+    if not scans:
+        raise DatasetError(
+            f"{labels}: holds no labels (sub-*/…_dseg.nii.gz) of a scan that the first reader has labelled. "
+            "Name its participants and sessions as the dataset does."
+        )
+    return replace(dataset, scans=tuple(scans), issues=tuple(issues))
+
+
 def read_description(root: Path) -> dict[str, Any]:
     """Read `dataset_description.json` of a dataset.
 
@@ -252,18 +301,30 @@ def _scan_in(folder: Path, root: Path, labels: Path) -> tuple[Scan | None, list[
         what = f"{images[0]} has no {' and no '.join(missing)}."
         issues.append(Issue(Severity.ERROR, where, what, f"Put {stem}{missing[0]} beside it (dcm2niix writes it)."))
         return None, issues
-    found = _labels_for(labels, participant, session)
-    if found is None:
+    drawn = _labels_for(labels, participant, session)
+    used, more = _used(drawn, where)
+    issues += more
+    if used is None:
         what = f"has no muscle labels under {labels}."
-        issues.append(
-            Issue(
-                Severity.WARNING,
-                where,
-                what,
-                "Add …_dseg.nii.gz there; without labels there are maps but no muscle values.",
-            )
+        remedy = (
+            "Add …_dseg.nii.gz there, or carry labels over from other participants with propagate_labels; without "
+            "labels there are maps but no muscle values."
         )
-    return Scan(participant, session, images[0], bval, bvec, found), issues
+        issues.append(Issue(Severity.WARNING, where, what, remedy))
+    return Scan(participant, session, images[0], bval, bvec, used), issues
+
+
+def _used(drawn: list[Path], where: str) -> tuple[Path | None, list[Issue]]:
+    """Choose the label image of a scan, and say which others are passed over."""
+    used = label_images(drawn[0]) if drawn else ()
+    if not used:
+        return None, []
+    passed_over = [path.name for path in drawn if path not in used]
+    if not passed_over:
+        return used[0], []
+    what = f"has {len(drawn)} label images; {drawn[0].name} is used, {', '.join(passed_over)} not."
+    remedy = "Keep one, or one for each side (hemi-L, hemi-R) or each muscle (label-gracilis)."
+    return used[0], [Issue(Severity.WARNING, where, what, remedy)]
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:
@@ -287,10 +348,12 @@ def _inherited(image: Path, root: Path, suffix: str) -> Path | None:
         folder = folder.parent
 
 
-def _labels_for(labels: Path, participant: str, session: str) -> Path | None:
+def _labels_for(labels: Path, participant: str, session: str) -> list[Path]:
+    """Find label images, the plainest name first; masks of single muscles count where there are none."""
     folder = labels / participant / session if session else labels / participant
     found = _images(folder.rglob(f"{participant}*_dseg.nii*"))
-    return found[0] if found else None
+    found = found or _images(folder.rglob(f"{participant}*_label-*_mask.nii*"))
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def _fat_for(fat: Path, participant: str, session: str) -> Path | None:
@@ -572,6 +635,24 @@ def labels_folder(root: Path) -> Path:
         It may not exist.
     """
     return root / "derivatives" / "labels"
+
+
+def second_labels_folder(root: Path, spread_mm: float) -> Path:
+    """Return the derivative where a simulated dataset keeps the labels of its second reader.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    spread_mm : float
+        How far the second reader draws elsewhere (SD), mm.
+
+    Returns
+    -------
+    Path
+        It may not exist.
+    """
+    return root / "derivatives" / f"labels-second-{spread_mm:g}mm"
 
 
 def fat_folder(root: Path) -> Path:

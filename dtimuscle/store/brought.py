@@ -548,7 +548,7 @@ def _with_schema(table: pd.DataFrame, sheet: _Sheet, roles: dict[str, str]) -> p
     """Fill in the columns of the ROI table that the values themselves do not carry."""
     rows = table.index
     filled = table.assign(participant_id=sheet.cells[roles["participant_id"]].loc[rows].astype(str))
-    for column, default in (("session", ""), ("route", ROUTES[0]), ("is_simulated", "false")):
+    for column, default in (("session", ""), ("route", ROUTES[0]), ("is_simulated", "false"), ("labels", "")):
         given = (
             sheet.labelled(roles[column]) if column in roles else pd.Series(None, index=sheet.cells.index, dtype=object)
         )

@@ -7,7 +7,7 @@ settings and version of the step they came from; whatever does not match is made
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from dtimuscle import __version__
 from dtimuscle.dwi import DwiSeries, TensorMaps
 from dtimuscle.errors import DatasetError
+from dtimuscle.muscles import MuscleLabels
 from dtimuscle.roi_table import COLUMNS, check_roi_table
 from dtimuscle.settings import Study, fingerprint
 from dtimuscle.store.bids import (
@@ -37,6 +38,7 @@ from dtimuscle.store.files import (
     write_tsv,
 )
 from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image, write_scaled_image
+from dtimuscle.store.labels import write_label_table
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
@@ -47,6 +49,11 @@ NOISE = "desc-noise_dwimap.nii.gz"
 KEPT = "desc-kept_dwimap.nii.gz"
 STEPS_SHOWN = "desc-steps_dwimap.nii.gz"
 RESIDUAL = "model-tensor_desc-residual_dwimap.nii.gz"
+PROPAGATED = "desc-propagated_dseg.nii.gz"
+AGREEMENT = "desc-agreement_dwimap.nii.gz"
+
+# Agreement of atlases is kept to a hundredth.
+AGREEMENT_QUANTUM = 0.01
 
 # The pictures of the steps are kept to this part of their brightest voxel: finer than any screen, a tenth of the size.
 PICTURE_QUANTUM = 1 / 2000
@@ -125,6 +132,26 @@ def derivatives_of(dataset: Dataset, study: Study) -> Derivatives:
         settings[step] = told
         folders[step] = base / f"{step}-{fingerprint(told)[:8]}"
     return Derivatives(folders, settings, dataset.is_simulated)
+
+
+def derivatives_by(derivatives: Derivatives, labels: Path) -> Derivatives:
+    """Name the derivatives of another reader's labels: the same tensors, with muscles of their own.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        Those of the first reader.
+    labels : Path
+        Derivative with the other reader's labels.
+
+    Returns
+    -------
+    Derivatives
+        Folders that may or may not exist yet.
+    """
+    own = derivatives.folders["muscles"]
+    folder = own.with_name(f"{own.name}-by-{fingerprint(str(labels.resolve()))[:6]}")
+    return replace(derivatives, folders={**derivatives.folders, "muscles": folder})
 
 
 def describe_derivatives(derivatives: Derivatives, dataset: Dataset) -> None:
@@ -611,6 +638,79 @@ def read_maps(derivatives: Derivatives, scan: Scan) -> TensorMaps:
     )
 
 
+def read_s0(derivatives: Derivatives, scan: Scan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read the fitted signal without weighting of a participant.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    s0 : ndarray of shape (nx, ny, nz)
+        Signal without weighting; 0 where nothing was fitted.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Where a tensor was fitted.
+    affine : ndarray of shape (4, 4)
+        From voxel indices to world coordinates (RAS, mm).
+    """
+    s0, affine = read_image(derivatives.file("tensor", scan, "model-tensor_param-s0_dwimap.nii.gz"))
+    mask, _ = read_image(derivatives.file("tensor", scan, "desc-fitted_mask.nii.gz"))
+    return np.nan_to_num(s0), mask > 0, affine
+
+
+# Labels that were carried over
+
+
+def propagated_labels_file(derivatives: Derivatives, scan: Scan) -> Path:
+    """Return where the labels lie that were propagated to a participant.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    Path
+        It may not exist yet.
+    """
+    return derivatives.file("muscles", scan, PROPAGATED)
+
+
+def write_propagated_labels(
+    derivatives: Derivatives, scan: Scan, labels: MuscleLabels, agreement: np.ndarray, *, about: dict[str, Any]
+) -> None:
+    """Write labels that were propagated, their look-up table, what they come from, and how far the atlases agree.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+    labels : MuscleLabels
+        On the grid of the series.
+    agreement : ndarray of shape (nx, ny, nz)
+        Share of the atlases that agree (0 to 1).
+    about : dict
+        Atlases and method, for the file beside the labels.
+    """
+    path = propagated_labels_file(derivatives, scan)
+    stem = path.name.removesuffix(".nii.gz")
+    write_label_table(path.with_name(f"{stem}.tsv"), labels)
+    write_json(path.with_name(f"{stem}.json"), {"Manual": False, **about})
+    write_image(path, labels.values.astype(np.int32), labels.affine)
+    confidence = derivatives.file("muscles", scan, AGREEMENT)
+    write_json(confidence.with_name(confidence.name.removesuffix(".nii.gz") + ".json"), {"Units": "1"})
+    write_scaled_image(confidence, agreement, labels.affine, quantum=AGREEMENT_QUANTUM)
+
+
 # ROI rows
 
 
@@ -672,7 +772,7 @@ def read_quality(derivatives: Derivatives, step: str, scan: Scan) -> dict[str, A
 
 # ROI tables
 
-_TEXT = ("participant_id", "session", "muscle", "side", "parameter", "route", "unit")
+_TEXT = ("participant_id", "session", "muscle", "side", "parameter", "route", "unit", "labels")
 _COUNTS = ("n_label", "n_kept", "n_eroded", "n_unusable")
 
 COLUMN_DESCRIPTIONS = {
@@ -707,6 +807,10 @@ COLUMN_DESCRIPTIONS = {
     "n_eroded": {"Description": "Voxels left out as rim"},
     "n_unusable": {"Description": "Voxels left out because the fit is unusable"},
     "is_simulated": {"Description": "Whether the row comes from simulated data"},
+    "labels": {
+        "Description": "Where the labels come from; empty when it is not known",
+        "Levels": {"drawn": "drawn on this scan", "propagated": "carried over from other participants"},
+    },
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Reading and writing of plain files; every file is written whole or not at all."""
 
+import codecs
 import hashlib
 import json
 import math
@@ -109,7 +110,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8 text.
+    """Read UTF-8 text, or UTF-16 with a byte-order mark, as spreadsheets write "Unicode text".
 
     Parameters
     ----------
@@ -127,12 +128,14 @@ def read_text(path: Path) -> str:
         If the file is missing or is not text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return path.read_text(encoding="utf-16" if is_utf16 else "utf-8-sig")
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: there is no such file.") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{path}, line {line}: cannot be read as UTF-8 text ({error}).") from error
+        raise DatasetError(f"{path}, line {line}: cannot be read as UTF-8 text ({error}). Save it as UTF-8.") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
 

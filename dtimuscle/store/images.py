@@ -24,6 +24,9 @@ from dtimuscle.errors import DatasetError, GradientError, GridMismatchError, Ima
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.store.files import naming, read_text, write_bytes, write_text
 
+# First bytes of every compressed file (RFC 1952).
+GZIP_MAGIC = b"\x1f\x8b"
+
 # Level 1 of ISA-L writes ten times as fast as nibabel for files a tenth larger.
 COMPRESSION_LEVEL = 1
 
@@ -140,7 +143,10 @@ def read_on_grid(path: Path, shape: tuple[int, int, int], affine: Floats) -> Flo
 def _content(path: Path) -> bytes:
     # nibabel stops before the check sum at the end of a compressed file, and would hand on damaged voxels.
     content = path.read_bytes()
-    return igzip.decompress(content) if path.suffix == ".gz" else content
+    is_compressed = content.startswith(GZIP_MAGIC)
+    if is_compressed != (path.suffix == ".gz"):
+        raise ImageFileError(f"it is {'' if is_compressed else 'not '}compressed, unlike its name says")
+    return igzip.decompress(content) if is_compressed else content
 
 
 def _parsed(content: bytes) -> nib.Nifti1Image:

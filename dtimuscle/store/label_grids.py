@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.orientations import aff2axcodes
@@ -24,6 +25,9 @@ TIE_BREAK_MM = 1e-3
 
 # Rounding in a written matrix.
 MATRIX_TOLERANCE = 1e-4
+
+# Transforms of other programs, which are named instead of passed over.
+NOT_READ = (".mat", ".h5", ".lta")
 
 # ITK's world has its first two axes the other way round (LPS).
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -115,10 +119,13 @@ def labels_on_grid(
     move = np.eye(4) if transform is None else transform
     inside = _share_inside(values, move @ own_affine, shape, affine)
     if inside < LEAST_INSIDE:
+        remedy = "The header places the labels elsewhere: give labels of this scan, or a transform."
+        if transform is not None:
+            inverse = _share_inside(values, np.linalg.inv(transform) @ own_affine, shape, affine)
+            remedy = f"With the inverse of the transform it would be {100 * inverse:.0f} %; check which way it goes."
         raise GridMismatchError(
             f"only {100 * inside:.0f} % of the labelled voxels lie within the diffusion series "
-            f"(at least {100 * LEAST_INSIDE:.0f} %). The header places the labels elsewhere: give labels of this "
-            "scan, or a transform."
+            f"(at least {100 * LEAST_INSIDE:.0f} %). {remedy}"
         )
     found = _nearest(values, np.linalg.inv(move @ own_affine), shape, affine)
     if transform is None and _is_reordered(values.shape, own_affine, shape, affine):
@@ -173,6 +180,28 @@ def is_one_grid(shape: tuple[int, ...], affine: Floats, other: tuple[int, ...], 
     except GridMismatchError:
         return False
     return True
+
+
+def places_apart(image: Path) -> float:
+    """Measure how far apart the two places lie that a header can give an image (sform and qform).
+
+    Parameters
+    ----------
+    image : Path
+        NIfTI file.
+
+    Returns
+    -------
+    float
+        Largest distance of a corner in mm; 0 when the header gives one place or none.
+    """
+    header = nib.load(image).header
+    if not isinstance(header, nib.Nifti1Header):
+        return 0.0
+    (sform, has_sform), (qform, has_qform) = header.get_sform(coded=True), header.get_qform(coded=True)
+    if not has_sform or not has_qform:
+        return 0.0
+    return _corners_apart(header.get_data_shape()[:3], sform, qform)
 
 
 def _is_reordered(shape: tuple[int, ...], affine: Floats, other: tuple[int, ...], other_affine: Floats) -> bool:
@@ -283,7 +312,7 @@ def read_transform(path: Path) -> Floats:
     LabelError
         If it has neither form, is not affine, or mirrors the image.
     """
-    if path.suffix in (".mat", ".h5", ".lta"):
+    if path.suffix in NOT_READ:
         raise LabelError(
             f"{path}: transforms of this kind are not read. Convert it to an ITK text file "
             "(ConvertTransformFile of ANTs, lta_convert of FreeSurfer, c3d_affine_tool for FSL)."
@@ -371,8 +400,10 @@ def transforms_beside(image: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        Files `…_to-dwi_…_xfm.txt` or `.tfm` in its folder.
+        Files `…_to-dwi_…_xfm.txt` or `.tfm` in its folder, and those of kinds that `read_transform` refuses.
     """
     entities = {word for word in image.name.split("_") if word.startswith(("sub-", "ses-"))}
-    found = sorted((*image.parent.glob("*to-dwi*_xfm.txt"), *image.parent.glob("*to-dwi*_xfm.tfm")))
+    found = sorted(
+        path for ending in (".txt", ".tfm", *NOT_READ) for path in image.parent.glob(f"*to-dwi*_xfm{ending}")
+    )
     return tuple(path for path in found if entities <= set(path.name.split("_")))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import nibabel as nib
 import pandas as pd
 
 from dtimuscle.errors import DatasetError, LabelError, SettingsError
@@ -16,13 +17,21 @@ from dtimuscle.store.files import read_text, read_tsv
 # Endings of look-up tables beside a label image, in the order in which they are looked for.
 TABLE_ENDINGS = (".tsv", ".csv", ".label", ".ctbl", ".txt")
 
+# What programs put between the name of an image and these endings: the image's own ending (Dafne), a word (3D Slicer).
+_ADDED = ("", ".nii", ".nii.gz", "_ColorTable")
+
 # Settings of `label_scheme` that are no files.
 AUTO = "auto"
 MUSCLEMAP = "musclemap"
 
 # What programs call the two columns that are needed, the usual one first.
-_INDEX_COLUMNS = ("index", "value", "labelvalue", "idx", "id", "key", "number", "no", "label")
-_NAME_COLUMNS = ("name", "labelname", "muscle", "anatomy", "structure", "region", "segment", "description", "label")
+_INDEX_COLUMNS = (
+    "index", "value", "labelvalue", "labelindex", "labelid", "labelnumber", "idx", "id", "key", "number", "no", "label",
+)  # fmt: skip
+_NAME_COLUMNS = (
+    "name", "labelname", "musclename", "muscle", "anatomy", "structure", "region", "segmentname", "segment",
+    "description", "label",
+)  # fmt: skip
 
 _SIDE_COLUMNS = ("side", "laterality", "hemisphere", "hemi")
 
@@ -31,6 +40,12 @@ _ITK_ROW = re.compile(r'^\s*(-?\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+[01]\s+[01]\s+"
 
 # A row of FreeSurfer, 3D Slicer or one that was typed: index, name, and perhaps three or four colours.
 _PLAIN_ROW = re.compile(r"^\s*(-?\d+)[\s,;:=]+(\S.*?)((?:[\s,;]+\d+(?:\.\d+)?){3,4})?\s*$")
+
+# Spreadsheets say in a line of its own what separates the columns.
+_SEPARATOR_LINE = re.compile(r'^"?sep=.?"?$')
+
+# A label of the table that a NIfTI header can hold as an extension.
+_XML_LABEL = re.compile(r'<Label\s[^>]*?Key="(-?\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
 
 # Tools repeat the index before the name ("63 Sartorius Left").
 _LEADING_NUMBER = re.compile(r"^\s*\d+[\s.:_-]+(?=\D)")
@@ -148,9 +163,10 @@ def table_beside(image: Path) -> Path | None:
 def tables_beside(image: Path) -> tuple[Path, ...]:
     """List the look-up tables of a label image, of which there should be one.
 
-    Files of the image's name with another ending come first (`…_dseg.tsv`, `.csv`, `.label`, `.ctbl`, `.txt`); else
-    the `*dseg.tsv` whose entities the image has, in its folder or above it within the dataset (BIDS' inheritance);
-    else the only ITK-SNAP description in its folder that belongs to no other image.
+    Files of the image's name with another ending come first (`…_dseg.tsv`, `.csv`, `.label`, `.ctbl`, `.txt`), then
+    those with what programs add to it (`…_dseg.nii.gz.csv`, `…_dseg_ColorTable.ctbl`); else the `*dseg.tsv` whose
+    entities the image has, in its folder or above it within the dataset (BIDS' inheritance); else the only ITK-SNAP
+    description in its folder that belongs to no other image.
 
     Parameters
     ----------
@@ -163,9 +179,10 @@ def tables_beside(image: Path) -> tuple[Path, ...]:
         Empty when there is none.
     """
     stem = image.name.removesuffix(".gz").removesuffix(".nii")
-    own = [path for ending in TABLE_ENDINGS if (path := image.with_name(stem + ending)).is_file()]
-    if own := [path for path in own if path.suffix != ".txt" or is_table(path)]:
-        return tuple(own)
+    for added in _ADDED:
+        own = [path for ending in TABLE_ENDINGS if (path := image.with_name(stem + added + ending)).is_file()]
+        if own := [path for path in own if path.suffix != ".txt" or is_table(path)]:
+            return tuple(own)
     entities = set(stem.split("_"))
     for folder in _folders_above(image):
         for path in sorted(folder.glob("*dseg.tsv"), key=lambda path: (-len(path.name), path.name)):
@@ -242,7 +259,9 @@ def read_names(path: Path) -> LabelNames:
     """
     text = read_text(path)
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "//"))]
-    rows = _rows_without_header(lines) or _rows_with_header(path, lines)
+    if lines and _SEPARATOR_LINE.match(lines[0]):
+        lines = lines[1:]
+    rows = _rows_without_header(lines) or _rows_below_words(lines) or _rows_with_header(path, lines)
     names: dict[int, str] = {}
     for index, name in rows:
         value = _whole(index)
@@ -256,6 +275,29 @@ def read_names(path: Path) -> LabelNames:
     return LabelNames(path.name, names)
 
 
+def names_in_header(image: Path) -> LabelNames | None:
+    """Read the names that an image carries in its own header, as TotalSegmentator and Connectome Workbench write them.
+
+    Parameters
+    ----------
+    image : Path
+        NIfTI file.
+
+    Returns
+    -------
+    LabelNames or None
+        None when the header holds no names.
+    """
+    for extension in getattr(nib.load(image).header, "extensions", ()):
+        content = extension.get_content()
+        if isinstance(content, bytes):
+            found = _XML_LABEL.findall(content.decode("utf-8", errors="replace"))
+            names = {int(key): name.strip() for key, name in found if int(key) != 0}
+            if names:
+                return LabelNames(f"{image.name}, header", names)
+    return None
+
+
 def _rows_without_header(lines: list[str]) -> list[tuple[str, str]]:
     """Return index and name of each line, or nothing where one has neither form."""
     for form in (_ITK_ROW, _PLAIN_ROW):
@@ -263,6 +305,14 @@ def _rows_without_header(lines: list[str]) -> list[tuple[str, str]]:
         if found and all(found):
             return [(match[1], _unquoted(match[2])) for match in found if match]
     return []
+
+
+def _rows_below_words(lines: list[str]) -> list[tuple[str, str]]:
+    """Return index and name of each line below a header whose columns only blanks separate."""
+    words = lines[0].lower().split() if lines else []
+    if len(words) != 2 or words[0] not in _INDEX_COLUMNS or words[1] not in _NAME_COLUMNS or "\t" in lines[0]:
+        return []
+    return _rows_without_header(lines[1:])
 
 
 def _unquoted(name: str) -> str:
@@ -279,16 +329,23 @@ def _rows_with_header(path: Path, lines: list[str]) -> list[tuple[str, str]]:
             io.StringIO("\n".join(lines)), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True
         )
     except pd.errors.ParserError as error:
-        raise LabelError(f"{path}: cannot be read as a table ({str(error).strip()}).") from error
+        reason = str(error).strip()
+        raise LabelError(
+            f"{path}: cannot be read as a table ({reason}). Put names with separators in quotes."
+        ) from error
     if not isinstance(table.index, pd.RangeIndex):
-        raise LabelError(f"{path}: its rows have more cells than its header. Check the ends of lines.")
+        raise LabelError(
+            f"{path}: its rows have more cells than its header. "
+            "Put names with separators in quotes, and check the ends of lines."
+        )
     columns = {re.sub(r"[^a-z]", "", str(column).lower()): column for column in table.columns}
     index = next(
         (columns[name] for name in _INDEX_COLUMNS if name in columns and _is_index(table, columns, name)), None
     )
     name = next((columns[name] for name in _NAME_COLUMNS if name in columns and columns[name] != index), None)
     if index is None or name is None:
-        raise LabelError(f"{path}: needs the columns index and name; it has {', '.join(map(str, table.columns))}.")
+        found = ", ".join(map(str, table.columns))
+        raise LabelError(f"{path}: needs the columns index and name; it has {found}. Name them so.")
     names = table[name]
     side = next((columns[name] for name in _SIDE_COLUMNS if name in columns), None)
     if side is not None:

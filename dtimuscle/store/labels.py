@@ -27,6 +27,7 @@ from dtimuscle.store.label_grids import (
     OnGrid,
     is_one_grid,
     labels_on_grid,
+    places_apart,
     read_transform,
     transform_beside,
     transforms_beside,
@@ -35,6 +36,8 @@ from dtimuscle.store.label_grids import (
 from dtimuscle.store.label_tables import (
     AUTO,
     MUSCLEMAP,
+    LabelNames,
+    names_in_header,
     read_names,
     read_structures,
     scheme_file,
@@ -46,6 +49,9 @@ from dtimuscle.store.label_tables import (
 
 # Stored labels may carry rounding in single precision; anything further from a whole number was interpolated.
 WHOLE_TOLERANCE = 1e-3
+
+# Images are read in single precision, in which whole numbers are exact below this one.
+LABELS_BELOW = 2**24
 
 # Entities whose value may name the side of an image ("hemi-L"); a part of the name without an entity may, too.
 SIDE_ENTITIES = ("hemi", "side", "desc", "label", "leg")
@@ -68,8 +74,8 @@ def read_labels(
     Parameters
     ----------
     paths : Path or sequence of Path
-        Label image, `…_dseg.nii.gz`. Of `…_hemi-L_dseg.nii.gz` the other side is read along; several are
-        put together.
+        Label image, `…_dseg.nii.gz`. Of `…_hemi-L_dseg.nii.gz` the other side is read along, of
+        `…_label-gracilis_mask.nii.gz` the other muscles; several are put together.
     registry : MuscleRegistry
         The names that are known.
     scheme : str, default="auto"
@@ -112,9 +118,11 @@ def read_labels(
                 found = with_side(found, side, present=present)
         if shape is None or affine is None:
             shape, affine = values.shape, own
-        placed = _placed(path, LabelVolume(values, own), (shape, affine), transform)
-        parts.append(MuscleLabels(placed.values, affine, found.meaning, found.structures))
-        issues += [*found.issues, *placed.issues]
+        drawn = LabelVolume(values, own)
+        placed = _placed(path, drawn, (shape, affine), transform)
+        lost = _lost(found, set(present) - set(values_in(placed.values)))
+        parts.append(MuscleLabels(placed.values, affine, found.meaning, found.structures, lost=lost))
+        issues += [*found.issues, *_placed_twice(path, drawn, (shape, affine)), *placed.issues]
     if len(parts) == 1:
         return parts[0], tuple(issues)
     labels, more = _together(images, parts, registry)
@@ -127,50 +135,77 @@ def _read_values(path: Path) -> tuple[NDArray[np.int32], Floats]:
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 3:
-        raise ImageError(f"{path}: a label image has three dimensions; this one has {values.ndim}.")
+        raise ImageError(
+            f"{path}: a label image has three dimensions; this one has {values.ndim}. "
+            "Save one volume in which each muscle has a number of its own."
+        )
     whole = np.rint(values)
-    is_whole = np.abs(whole - values) <= WHOLE_TOLERANCE
+    with np.errstate(invalid="ignore"):  # infinity is found below
+        is_whole = np.abs(whole - values) <= WHOLE_TOLERANCE
     if not is_whole.all():
         raise LabelError(
             f"{path}: holds {values[~is_whole][0]:g}, which is no label. "
-            "Labels must be resampled with nearest neighbours, never interpolated."
+            "Labels must be resampled with nearest neighbours, never interpolated, and their background is 0."
         )
+    largest = np.abs(whole).max(initial=0)
+    if largest >= LABELS_BELOW:
+        raise LabelError(f"{path}: holds {largest:.0f}; labels are below {LABELS_BELOW:,}. Number the muscles anew.")
     return whole.astype(np.int32), affine
 
 
 def _meaning(path: Path, present: tuple[int, ...], registry: MuscleRegistry, scheme: str) -> LabelMeaning:
     structures = read_structures()
     table = table_beside(path) if scheme == AUTO else scheme_file(scheme)
+    carried = _carried_names(path, present, registry) if scheme == AUTO and table is None else None
+    if carried is not None:
+        return meaning_of_names(carried.names, registry, present=present, structures=structures, source=carried.source)
     if table is None:
         codes = {code: other.name for other in structures for code in other.codes}
         meaning = registry.by_code()
         # A muscle that the registry knows is one, whatever else the code may be listed as.
         others = {code: name for code, name in codes.items() if code not in meaning}
-        hint = _other_scheme(path, present, known={*meaning, *others}) if scheme == AUTO else ()
+        strange = [value for value in present if value not in meaning and value not in others]
+        is_other = 2 * len(strange) > len(present) and scheme == AUTO
+        what = f"has no look-up table, and its values ({_listed(strange)}) are no MuscleMap codes."
+        remedy = f"Put a table of index and name beside it ({_stem(path)}.tsv)."
+        hint = (_other_scheme(path, present, registry, what, remedy),) if is_other else ()
         return LabelMeaning(meaning, others, hint)
     names = read_names(table)
     source = names.source if scheme == AUTO or scheme not in scheme_names() else f"label scheme {scheme}"
     found = meaning_of_names(names.names, registry, present=present, structures=structures, source=source)
-    if scheme == AUTO and table.stem != _stem(path):
+    if present and not set(present) & set(names.names):
+        what = f"holds none of the values of {source}, but {_listed(present)}."
+        hint = (_other_scheme(path, present, registry, what, "Name its own values there."),)
+        found = replace(found, issues=(*hint, *found.issues))
+    if scheme == AUTO and not table.name.startswith(_stem(path)):
         issue = Issue(Severity.NOTE, path.name, f"the names of its values are those of {table}.")
         return replace(found, issues=(issue, *found.issues))
     return found
 
 
-def _other_scheme(path: Path, present: tuple[int, ...], *, known: set[int]) -> tuple[Issue, ...]:
-    """Say which schemes fit values that are clearly no MuscleMap codes; never guess."""
-    strange = [value for value in present if value not in known]
-    if 2 * len(strange) <= len(present):
-        return ()
-    shown = ", ".join(map(str, strange[:MOST_VALUES])) + (", …" if len(strange) > MOST_VALUES else "")
-    what = f"has no look-up table, and its values ({shown}) are no MuscleMap codes."
-    remedy = f"Put a table of index and name beside it ({_stem(path)}.tsv)."
+def _carried_names(path: Path, present: tuple[int, ...], registry: MuscleRegistry) -> LabelNames | None:
+    """Return what an image itself says of its values: in its header, or of its only value in its own name."""
+    muscle = _muscle_of_image(path)
+    is_plain = len(present) == 1 and present[0] not in registry.by_code()
+    if muscle is not None and is_plain and registry.match(muscle).muscle is not None:
+        return LabelNames(path.name, {present[0]: muscle})
+    return names_in_header(path)
+
+
+def _other_scheme(path: Path, present: tuple[int, ...], registry: MuscleRegistry, what: str, remedy: str) -> Issue:
+    """Say which schemes fit values that have no meaning; never guess."""
     files = {name: scheme_file(name) for name in scheme_names() if name != MUSCLEMAP}
-    fits = [name for name, file in files.items() if file is not None and set(present) <= set(read_names(file).names)]
+    codes = {MUSCLEMAP: set(registry.by_code())}
+    codes |= {name: set(read_names(file).names) for name, file in files.items() if file is not None}
+    fits = [name for name, known in codes.items() if set(present) <= known]
     if fits:
         what += f" They could be those of {' or '.join(fits)}."
-        remedy = f"If they are, set label_scheme to {' or '.join(fits)}. Otherwise p{remedy[1:]}"
-    return (Issue(Severity.WARNING, path.name, what, remedy),)
+        remedy = f"If they are, set label_scheme to {' or '.join(fits)}. Otherwise {remedy[0].lower()}{remedy[1:]}"
+    return Issue(Severity.WARNING, path.name, what, remedy)
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:MOST_VALUES])) + (", …" if len(values) > MOST_VALUES else "")
 
 
 def _placed(
@@ -194,9 +229,24 @@ def _placed(
         return labels_on_grid(drawn, *grid, source=path.name, transform=move)
 
 
+def _placed_twice(path: Path, drawn: LabelVolume, grid: tuple[tuple[int, int, int], Floats]) -> tuple[Issue, ...]:
+    """Say when sform and qform differ by more than half a voxel, so that programs disagree on where labels lie."""
+    apart = places_apart(path)
+    if apart <= min(np.linalg.norm(drawn.affine[:3, :3], axis=0)) / 2:
+        return ()
+    what = f"the header places the image twice, {apart:.1f} mm apart (sform and qform)."
+    severity = Severity.NOTE if is_one_grid(drawn.values.shape, drawn.affine, *grid) else Severity.WARNING
+    return (Issue(severity, path.name, what, "The sform is used. Look at the outlines on the maps."),)
+
+
 def _says_where_it_lies(path: Path) -> bool:
     header = nib.load(path).header
     return not isinstance(header, nib.Nifti1Header) or bool(header["sform_code"] or header["qform_code"])
+
+
+def _lost(found: LabelMeaning, gone: set[int]) -> tuple[tuple[str, Side], ...]:
+    """Return the muscles whose values have gone when the labels were brought to another grid."""
+    return tuple(dict.fromkeys(found.meaning[value] for value in sorted(gone) if value in found.meaning))
 
 
 def _together(
@@ -217,8 +267,11 @@ def _together(
             here = part.values == value
             n_twice = int(np.count_nonzero(values[here]))
             if n_twice:
+                other = next(
+                    image.name for image, before in zip(images, parts, strict=True) if before.values[here].any()
+                )
                 raise LabelError(
-                    f"{path}: {n_twice} voxels of {name[0]} are labelled in {images[0].name} as well. "
+                    f"{path}: {n_twice} voxels of {name[0]} are labelled in {other} as well. "
                     "Each voxel belongs to one muscle of one side."
                 )
             values[here] = codes[name]
@@ -226,24 +279,31 @@ def _together(
             what = f"label values without a muscle: {', '.join(map(str, part.unknown))}."
             issues.append(Issue(Severity.WARNING, path.name, what, "Name them in a look-up table beside the labels."))
     meaning = {codes[name]: name for name in found}
-    return MuscleLabels(values, parts[0].affine, meaning), tuple(issues)
+    lost = tuple(dict.fromkeys(muscle for part in parts for muscle in part.lost))
+    return MuscleLabels(values, parts[0].affine, meaning, lost=lost), tuple(issues)
 
 
 def label_images(path: Path) -> tuple[Path, ...]:
-    """Return a label image and, where it shows one side, that of the other side beside it.
+    """Return a label image and those beside it that go with it: of the other side, or of the other muscles.
 
     Parameters
     ----------
     path : Path
         The label image; `sub-1_hemi-L_dseg.nii.gz` goes with `sub-1_hemi-R_dseg.nii.gz`, `muscles_left.nii` with
-        `muscles_right.nii`.
+        `muscles_right.nii`, `sub-1_label-gracilis_mask.nii.gz` with all others that differ in label and side.
 
     Returns
     -------
     tuple of Path
-        One or two images, the given one first.
+        The given one first.
     """
     words = _stem(path).split("_")
+    if _muscle_of_image(path) is not None:
+        beside = sorted(other for other in path.parent.glob("*.nii*") if other.name.endswith((".nii", ".nii.gz")))
+        alike = [
+            other for other in beside if _muscle_of_image(other) and _of_all_muscles(other) == _of_all_muscles(path)
+        ]
+        return (path, *(other for other in alike if other != path))
     for i, word in enumerate(words):
         if _side_of_part(word) is None or not path.parent.is_dir():
             continue
@@ -270,6 +330,17 @@ def side_of_image(path: Path) -> Side | None:
     """
     sides = {_side_of_part(word) for word in _stem(path).split("_")} - {None}
     return next(iter(sides)) if len(sides) == 1 else None
+
+
+def _muscle_of_image(path: Path) -> str | None:
+    """Return what the entity `label` of an image's name says, unless that is a side."""
+    values = [word.removeprefix("label-") for word in _stem(path).split("_") if word.startswith("label-")]
+    return values[0] if values and side_of_word(values[0]) is None else None
+
+
+def _of_all_muscles(path: Path) -> list[str]:
+    """Return the parts of an image's name that the images of all muscles share."""
+    return [word for word in _stem(path).split("_") if not word.startswith(("label-", "hemi-", "side-"))]
 
 
 _OPPOSITE = {"l": "R", "r": "L", "left": "right", "right": "left"}

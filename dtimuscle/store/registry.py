@@ -9,6 +9,7 @@ from dtimuscle.muscles import Muscle, MuscleRegistry
 from dtimuscle.settings import Study
 from dtimuscle.store import places
 from dtimuscle.store.files import naming, read_tsv, read_yaml, read_yaml_with_lines
+from dtimuscle.store.label_tables import AUTO, scheme_names
 
 
 def read_registry(path: Path | None = None) -> MuscleRegistry:
@@ -107,7 +108,7 @@ def with_absolute_paths(study: Study, folder: Path) -> Study:
     Parameters
     ----------
     study : Study
-        Settings whose `data` section may hold relative paths.
+        Settings whose `data` section may hold relative paths, and whose `label_scheme` may be one.
     folder : Path
         What they are relative to.
 
@@ -117,6 +118,9 @@ def with_absolute_paths(study: Study, folder: Path) -> Study:
         The same with absolute paths; empty ones stay empty.
     """
     paths = {name: value for name, value in study.data.model_dump().items() if value}
+    scheme = study.roi.label_scheme
+    if scheme not in (AUTO, *scheme_names()) and (folder / Path(scheme).expanduser()).is_file():
+        paths["label_scheme"] = scheme
     return study.with_values(
         **{name: str((folder / Path(value).expanduser()).resolve()) for name, value in paths.items()}
     )

@@ -40,6 +40,7 @@ NUMERICAL_PACKAGES = ("numpy", "scipy", "pandas", "dipy", "nibabel", "statsmodel
 MARKER = ".dtimuscle-run"
 
 RATINGS = "ratings.json"
+READERS_TABLE = "readers.tsv"
 COHORT_PAGE = "cohort.html"
 
 
@@ -97,6 +98,7 @@ class Run:
             "run.json",
             "roi.tsv",
             "roi.json",
+            READERS_TABLE,
             "participants.tsv",
             self.participants_index,
             "issues.json",
@@ -168,6 +170,16 @@ class Run:
             If notebook 03 has not been run yet.
         """
         return read_roi_table(self._made_by("roi.tsv", "03_roi_statistics"))
+
+    def write_readers_table(self, table: pd.DataFrame) -> None:
+        """Keep the muscle values of two readers.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Columns of `dtimuscle.roi_table` behind `reader`.
+        """
+        write_tsv(self.folder / READERS_TABLE, table)
 
     def write_participants(self, participants: pd.DataFrame) -> None:
         """Keep the table of participants beside their values.

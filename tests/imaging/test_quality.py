@@ -6,7 +6,7 @@ import pytest
 from dtimuscle.dwi import DwiSeries, GradientTable, TensorMaps, select_shells
 from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.noise import SnrGrade
-from dtimuscle.imaging.quality import MuscleQuality, fit_quality, series_quality, shells
+from dtimuscle.imaging.quality import MuscleQuality, fit_quality, series_quality
 from dtimuscle.imaging.tensor import count_voxels, fit_tensor
 from dtimuscle.issues import Issue, Severity
 
@@ -42,7 +42,8 @@ def maps_with(md, is_positive, mask):
     ],
 )
 def test_shells_are_named_by_their_mean(bvals, expected):
-    assert shells(gradients_with(bvals)) == expected
+    series = series_with(bvals)
+    assert series_quality(series, np.ones(series.shape, dtype=bool)).b_values == expected
 
 
 def test_the_snr_is_the_median_of_signal_over_noise_where_noise_is_known():

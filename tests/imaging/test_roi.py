@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from dtimuscle import roi_table
 from dtimuscle.dwi import DwiSeries, GradientTable
@@ -13,10 +14,11 @@ from dtimuscle.imaging.fat import FatFraction
 from dtimuscle.imaging.roi import cross_section_cm2, erode, measure_muscles, volume_ml
 from dtimuscle.imaging.tensor import fit_signals, fit_tensor
 from dtimuscle.issues import Severity
-from dtimuscle.muscles import MuscleLabels, Side
+from dtimuscle.muscles import Muscle, MuscleLabels, MuscleRegistry, Side, merge_muscles, parse_merges
 
 AFFINE = np.diag([2.5, 2.5, 5.0, 1.0])
 SHAPE = (20, 10, 6)
+REGISTRY = MuscleRegistry((Muscle("gracilis", "Gracilis", 7151, 7152), Muscle("sartorius", "Sartorius", 7141, 7142)))
 MEANING = {
     7151: ("gracilis", Side.LEFT),
     7152: ("gracilis", Side.RIGHT),
@@ -240,6 +242,21 @@ def test_a_muscle_that_is_too_small_keeps_its_rows_without_values(maps, series):
     assert just_large_enough.table["mean"].notna().all()
 
 
+def test_a_muscle_that_was_drawn_but_has_no_voxel_keeps_its_rows(maps, series):
+    labels = replace(muscle_labels(), lost=(("sartorius", Side.RIGHT), ("gracilis", Side.LEFT)))
+    measurement = measured(maps, labels, series, weights=np.ones(1))
+    rows = measurement.table[measurement.table.muscle == "sartorius"]
+    assert (set(rows.side), set(rows.n_label), len(rows)) == ({"right", "both"}, {0}, 2 * 4 * 2)
+    assert rows[["mean", "median", "sd", "q25", "q75"]].isna().all(axis=None)
+    (issue,) = measurement.issues
+    assert (issue.severity, issue.where) == (Severity.ERROR, "sub-01, sartorius")
+    assert "right 0 of 0, both 0 of 0; at least 20" in issue.what
+    quality = quality_of(measurement, "sartorius", "right")
+    assert (quality.n_kept, quality.volume_ml, quality.cross_section_cm2) == (0, 0, None)
+    merged, _ = merge_muscles(labels, parse_merges(["strip = sartorius + gracilis"], REGISTRY))
+    assert set(merged.regions) == {("strip", Side.LEFT), ("strip", Side.RIGHT), ("adductor_longus", Side.LEFT)}
+
+
 def test_a_table_without_any_value_keeps_its_types(maps, series):
     table = measured(maps, muscle_labels(), series, min_voxels=10_000).table
     assert all(table[column].dtype == float for column in ("mean", "median", "sd", "q25", "q75"))
@@ -255,7 +272,11 @@ def test_labels_of_no_known_muscle_are_named(maps, series):
     assert "77, 4321" in issue.what
     with pytest.raises(LabelError, match=r"sub-01: no label is a known muscle \(found 77, 4321, 7151, 7152, 7211\)"):
         measured(maps, muscle_labels(labels.values, meaning={}), series)
-    with pytest.raises(LabelError, match="found only 0"):
+    meaning = {7151: ("gracilis", Side.LEFT)}
+    bones = MuscleLabels(np.where(labels.values == 7151, 0, labels.values), AFFINE, meaning, structures={7152: "femur"})
+    with pytest.raises(LabelError, match=r"\(found 77, 4321, 7211, 7152 \(femur\)\)"):
+        measured(maps, bones, series)
+    with pytest.raises(LabelError, match=r"nothing is labelled \(found only 0\)"):
         measured(maps, muscle_labels(np.zeros(SHAPE, dtype=np.uint16)), series)
 
 
@@ -436,3 +457,67 @@ def test_what_the_tensor_leaves_unexplained_is_the_median_over_the_kept_voxels(m
     quality = measured(maps, muscle_labels(), series, residual=residual).quality
     assert {m.residual for m in quality} == {0.02}
     assert {m.residual for m in measured(maps, muscle_labels(), series).quality} == {None}
+
+
+def test_left_that_lies_to_the_right_of_right_is_a_warning(maps, series):
+    labels = muscle_labels()
+    swapped = replace(labels, meaning=labels.meaning | {7151: ("gracilis", Side.RIGHT), 7152: ("gracilis", Side.LEFT)})
+    assert measured(maps, labels, series).issues == ()
+    (issue,) = measured(maps, swapped, series).issues
+    assert issue.severity is Severity.WARNING
+    assert issue.what.startswith("the muscles that are called left lie to the right of those that are called right")
+    # In the world of the patient, whatever the order of storage.
+    mirrored = AFFINE @ np.diag([-1.0, 1.0, 1.0, 1.0])
+    stored = replace(swapped, affine=mirrored)
+    other = DwiSeries(series.signal, mirrored, series.gradients)
+    assert measured(replace(maps, affine=mirrored), stored, other).issues == ()
+
+
+def test_every_number_of_a_phantom_is_the_one_that_is_counted_by_hand():
+    """An oblique grid of 2 × 3 × 5 mm voxels with tensors that are known."""
+    turn = Rotation.from_euler("xyz", (15, -10, 20), degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * [2.0, 3.0, 5.0], (-30.0, 12.0, 7.0)
+    gradients = thigh_gradients()
+    values = np.zeros((14, 9, 7), dtype=np.int32)
+    values[1:6, 1:8, 1:6] = 7151  # left: 5 × 7 × 5
+    values[8:13, 1:8, 1:4] = 7152  # right: 5 × 7 × 3
+    md = np.where(values == 7152, 1.2e-3, 1.5e-3)
+    md[3, 3, 3] = 1.6e-3
+    signal = 100 * np.exp(-gradients.bvals * md[..., np.newaxis])
+    signal[10, 4, 2, 3] = 0  # an impossible signal in the only voxels that erosion leaves of the right
+    series = DwiSeries(signal, affine, gradients)
+    share = np.where(values == 7151, 0.2, 0.0)
+    share[3, 4, 2] = 0.9
+    measurement = measure_muscles(
+        fit_tensor(series, np.ones(values.shape, dtype=bool)),
+        MuscleLabels(values, affine, MEANING),
+        series,
+        participant_id="sub-01",
+        erosion_mm=3.0,
+        min_voxels=14,
+        noise_sd=np.full(values.shape, 2.5),
+        fat=FatFraction(share, affine),
+    )
+    # 3 mm take the outermost voxels along x (2 mm from the outside) and along y (3 mm), none along z (5 mm).
+    left = row_of(measurement.table, "gracilis", "left", "md", "voxelwise")
+    assert (left["n_label"], left["n_eroded"], left["n_unusable"], left["n_kept"]) == (175, 175 - 75, 1, 74)
+    assert left["mean"] == pytest.approx((73 * 1.5e-3 + 1.6e-3) / 74)
+    assert left["median"] == pytest.approx(1.5e-3)
+    assert left["sd"] == pytest.approx(1e-4 / np.sqrt(74))
+    right = row_of(measurement.table, "gracilis", "right", "md", "voxelwise")
+    assert (right["n_label"], right["n_eroded"], right["n_unusable"], right["n_kept"]) == (105, 105 - 45, 1, 44)
+    assert right["mean"] == pytest.approx(1.2e-3)
+    both = row_of(measurement.table, "gracilis", "both", "md", "voxelwise")
+    assert both["mean"] == pytest.approx((73 * 1.5e-3 + 1.6e-3 + 44 * 1.2e-3) / 118)
+    quality = quality_of(measurement, "gracilis", "left")
+    assert quality.volume_ml == pytest.approx(175 * 30 / 1000)
+    assert quality.cross_section_cm2 == pytest.approx(35 * 6 / 100)
+    assert (quality.n_fat, quality.n_impossible, quality.fat_fraction) == (1, 0, pytest.approx(0.2))
+    assert (quality.snr, quality.grade) == (pytest.approx(40), "amber")
+    assert quality_of(measurement, "gracilis", "right").n_impossible == 1
+    (difference,) = roi_table.left_right_differences(
+        measurement.table.query("parameter == 'md'"), route="voxelwise", statistic="median"
+    ).itertuples()
+    assert difference.difference == pytest.approx(0.3e-3)
+    assert difference.percent == pytest.approx(100 * 0.3 / 1.35)

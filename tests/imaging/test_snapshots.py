@@ -1,4 +1,4 @@
-"""What preprocessing leaves for the eye, and what a tensor leaves unexplained."""
+"""What preprocessing leaves for the eye."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,7 @@ from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.imaging.motion import MotionCorrected
 from dtimuscle.imaging.outliers import SliceOutliers
 from dtimuscle.imaging.participant import preprocess
-from dtimuscle.imaging.snapshots import describe_course, residual_map, snr_map, take_snapshot
-from dtimuscle.imaging.tensor import fit_tensor
+from dtimuscle.imaging.snapshots import describe_course, snr_map, take_snapshot
 
 B = 500.0
 
@@ -112,47 +111,6 @@ def test_preprocessing_keeps_a_picture_for_each_step_that_was_taken(tensor_serie
     assert course.steps == ("scanned", "denoised", "averaged")
     assert course.about["steps"][1]["patch"] == (5, 5, 4)
     np.testing.assert_array_equal(course.pictures[:, :, 0, 0], series.signal[:, :, 2, 0])
-
-
-# Residuals
-
-
-def test_a_tensor_leaves_nothing_of_its_own_signal(tensor_series):
-    mask = np.ones(tensor_series.shape, dtype=bool)
-    residual = residual_map(tensor_series, fit_tensor(tensor_series, mask))
-    assert np.nanmax(residual) < 1e-10
-
-
-def test_the_residual_is_the_noise_over_the_signal(tensor_series):
-    signal = np.tile(tensor_series.signal, (6, 6, 6, 1))
-    noise = np.random.default_rng(2).normal(0, 20, signal.shape)
-    series = DwiSeries(signal + noise, tensor_series.affine, tensor_series.gradients)
-    residual = residual_map(series, fit_tensor(series, np.ones(series.shape, dtype=bool)))
-    assert np.sqrt(np.nanmean(residual**2)) == pytest.approx(20 / 1000, rel=0.03)
-
-
-def test_samples_that_do_not_count_leave_no_residual(tensor_series):
-    signal = tensor_series.signal.copy()
-    signal[:, :, 1, 7] *= 0.3
-    series = tensor_series.with_signal(signal)
-    weights = np.ones(signal.shape, dtype=bool)
-    weights[:, :, 1, 7] = False
-    maps = fit_tensor(series, np.ones(series.shape, dtype=bool), weights=weights)
-    assert np.nanmax(residual_map(series, maps, weights=weights)) < 1e-10
-    assert np.nanmin(residual_map(series, maps)[:, :, 1]) > 0.01
-
-
-def test_where_there_is_no_tensor_there_is_no_residual(tensor_series):
-    mask = np.zeros(tensor_series.shape, dtype=bool)
-    mask[2] = True
-    residual = residual_map(tensor_series, fit_tensor(tensor_series, mask))
-    np.testing.assert_array_equal(np.isfinite(residual), mask)
-
-
-def test_seven_samples_leave_no_degree_of_freedom(tensor_series):
-    series = tensor_series.subset(np.r_[0, 2:8])
-    maps = fit_tensor(series, np.ones(series.shape, dtype=bool), estimator="ols")
-    assert np.isnan(residual_map(series, maps)).all()
 
 
 def test_snr_is_the_signal_over_the_noise():

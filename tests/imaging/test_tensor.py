@@ -15,7 +15,6 @@ from dtimuscle.imaging.tensor import (
     count_voxels,
     fit_signals,
     fit_tensor,
-    usable_samples,
 )
 from dtimuscle.issues import Severity
 
@@ -516,9 +515,53 @@ def test_leaving_impossible_samples_out_keeps_their_voxels():
     signal = tensor_signals(gradients, EIGENVALUES, np.stack([np.eye(3)] * 4)).reshape(2, 2, 1, -1)
     signal[0, 0, 0, 4], signal[0, 1, 0, 1], signal[1, 0, 0, 6] = np.nan, 0, -3
     series, mask = DwiSeries(signal, np.eye(4), gradients), np.ones((2, 2, 1), dtype=bool)
-    usable = usable_samples(series)
+    usable = np.isfinite(signal) & (signal > 0)
     assert np.count_nonzero(~usable) == 3
     maps = fit_tensor(series, mask, weights=usable)
     np.testing.assert_allclose(maps.md, EIGENVALUES.mean(), rtol=1e-6)
     counts = count_voxels(series, maps, weights=usable)
     assert (counts.n_fitted, counts.n_samples_left_out, counts.issues) == (4, 3, ())
+
+
+# What the tensor leaves unexplained
+
+
+def block_of_one_tensor(n_directions=12):
+    gradients = muscle_gradients(n_directions)
+    signal = tensor_signals(gradients, EIGENVALUES, np.eye(3)[np.newaxis], s0=1000.0)
+    return DwiSeries(np.tile(signal, (6, 6, 6, 1)), np.diag([2.5, 2.5, 5.0, 1.0]), gradients)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_residual_is_the_noise_over_the_signal(estimator):
+    exact = block_of_one_tensor(30)
+    everywhere = np.ones(exact.shape, dtype=bool)
+    assert np.nanmax(fit_tensor(exact, everywhere, estimator=estimator).residual) < 1e-10
+    noise = np.random.default_rng(2).normal(0, 20, exact.signal.shape)
+    residual = fit_tensor(exact.with_signal(exact.signal + noise), everywhere, estimator=estimator).residual
+    assert np.sqrt(np.nanmean(residual**2)) == pytest.approx(20 / 1000, rel=0.03)
+
+
+def test_samples_that_do_not_count_leave_no_residual():
+    series = block_of_one_tensor()
+    series.signal[:, :, 1, 7] *= 0.3
+    series.signal[:, :, 2, 8] = np.nan
+    everywhere, weights = np.ones(series.shape, dtype=bool), np.ones(series.signal.shape, dtype=bool)
+    weights[:, :, 1, 7] = weights[:, :, 2, 8] = False
+    assert np.nanmax(fit_tensor(series, everywhere, weights=weights).residual) < 1e-10
+    found = fit_tensor(series, everywhere).residual
+    assert np.nanmin(found[:, :, 1]) > 0.01
+    assert np.isnan(found[:, :, 2]).all()
+
+
+def test_where_there_is_no_tensor_there_is_no_residual():
+    series = block_of_one_tensor()
+    mask = np.zeros(series.shape, dtype=bool)
+    mask[2] = True
+    np.testing.assert_array_equal(np.isfinite(fit_tensor(series, mask).residual), mask)
+
+
+def test_seven_samples_leave_no_degree_of_freedom():
+    series = block_of_one_tensor()
+    series = DwiSeries(series.signal[..., 1:8], series.affine, muscle_gradients().subset(np.arange(1, 8)))
+    assert np.isnan(fit_tensor(series, np.ones(series.shape, dtype=bool), estimator="ols").residual).all()

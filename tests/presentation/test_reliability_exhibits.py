@@ -1,13 +1,19 @@
 """Tables and figure of how well values repeat."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from dtimuscle.presentation import figures, tables
+from dtimuscle.presentation.figures.drawing import feature_colour
 from dtimuscle.presentation.style import NARROW
 from dtimuscle.statistics.reliability import all_comparisons, measure_all_features
 from dtimuscle.statistics.repeated import repeated_values
+
+# Style and place of the text of an SVG.
+PLACED = re.compile(r'<text style="([^"]*)" x="([\d.]+)"')
 
 
 def repeated(n=20, occasions=("ses-01", "ses-02"), *, missing=True):
@@ -40,7 +46,7 @@ def test_each_feature_has_a_row_with_both_coefficients_and_errors(results, regis
     exhibit = tables.reliability_table(results, registry)
     first = results[0]
     assert exhibit.html.count("<tr") == 2 + 2 + 4  # headings, groups, features
-    assert f"{first.agreement.value:.2f} ({first.agreement.interval.low:.2f} to " in exhibit.html
+    assert f"{first.agreement.value:.3f} ({first.agreement.interval.low:.3f} to " in exhibit.html
     assert first.agreement.grade in exhibit.html
     assert f"{100 * first.within_cv:.1f}" in exhibit.html
     assert f"{results[2].sdc * 1e3:.3f}" in exhibit.html
@@ -132,3 +138,45 @@ def test_values_that_repeat_exactly_are_drawn(registry):
     found = measure_all_features(repeated_values(copies))
     exhibit = figures.bland_altman_figure(all_comparisons(found), registry)
     assert "bias 0.000" in exhibit.alt
+
+
+def test_numbers_of_lines_that_lie_close_stand_side_by_side(registry):
+    """One muscle that repeats twenty times better than the other shares its height."""
+    values = repeated(missing=False).values
+    is_good = values["feature"] == "gracilis.fa"
+    good = values[is_good].groupby("participant_id")["value"].transform("mean")
+    values.loc[is_good, "value"] = good + (values.loc[is_good, "value"] - good) / 20
+    found = all_comparisons(measure_all_features(repeated_values(values)))
+    svg = figures.bland_altman_figure([item for item in found if item.feature.endswith(".fa")], registry).svg
+    in_colour = [match for match in PLACED.findall(svg) if feature_colour("gracilis.fa") in match[0]]
+    right = sorted(float(x) for _, x in in_colour)
+    # Of the three numbers of the tight panel that of the bias has moved left; the other panel's stay where they were.
+    assert len(right) == 6
+    assert right[1] - right[0] > 25
+    assert len(set(right[1:])) == 2
+
+
+def overlap() -> pd.DataFrame:
+    rows = [
+        ("sub-01", "", "gracilis", "both", 0.90, 100.0, 110.0), ("sub-02", "", "gracilis", "both", 0.80, 100.0, 90.0),
+        ("sub-01", "", "gracilis", "left", 0.10, 50.0, 50.0), ("sub-02", "", "sartorius", "both", np.nan, 80.0, 0.0),
+    ]  # fmt: skip
+    names = ["participant_id", "session", "muscle", "side", "dice", "volume_first_ml", "volume_second_ml"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_the_overlap_of_readers_has_a_row_for_each_muscle_with_its_worst_scan(registry):
+    exhibit = tables.overlap_table(overlap(), registry, n_scans=5)
+    assert "0.850 ± 0.071" in exhibit.html
+    assert "sub-02" in exhibit.html
+    # 200 · 10 / 210 and -200 · 10 / 190.
+    assert f"{(200 / 21 - 200 / 19) / 2:.1f}".replace("-", "−") in exhibit.html
+    assert "Drawn by one only" in exhibit.html
+    assert "2 of 5 labelled scans were drawn by both readers" in exhibit.summary
+    assert len(exhibit.data) == 4
+
+
+def test_one_side_of_the_overlap_can_be_shown(registry):
+    exhibit = tables.overlap_table(overlap(), registry, n_scans=2, side="left")
+    assert "0.100" in exhibit.html
+    assert "Sartorius" not in exhibit.html

@@ -83,11 +83,16 @@ bland_altman <- function(first, second) {
   # Carkeet 2015, Optom Vis Sci 92:e71.
   t <- qt(c(0.025, 0.975), n - 1, z * sqrt(n)) * sd(d) / sqrt(n)
   test <- t.test(d)
-  line <- coef(summary(lm(d ~ m)))
+  fit <- lm(d ~ m)
+  line <- coef(summary(fit))
+  # Bland & Altman 1999, Stat Methods Med Res 8:135, sections 3.2 (spread) and 3.1 (logarithms).
+  spread <- coef(summary(lm(abs(resid(fit)) ~ m)))
+  logs <- log(second / first)[known]
   list(
     n = n, bias = c(mean(d), test$conf.int), p = test$p.value, sd = sd(d),
     lower = c(mean(d) - z * sd(d), mean(d) - rev(t)), upper = c(mean(d) + z * sd(d), mean(d) + t),
-    slope = line["m", "Estimate"], slope_p = line["m", "Pr(>|t|)"]
+    slope = line["m", "Estimate"], slope_p = line["m", "Pr(>|t|)"],
+    spread_p = spread["m", "Pr(>|t|)"], ratio = exp(mean(logs) + c(0, -z, z) * sd(logs))
   )
 }
 

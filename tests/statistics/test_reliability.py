@@ -222,6 +222,25 @@ def test_a_difference_that_grows_with_the_mean_has_a_slope():
     assert found.slope_p < 1e-6
 
 
+def test_a_spread_that_grows_with_the_value_is_found_and_its_ratio_limits_fit_all():
+    rng = np.random.default_rng(8)
+    people = np.linspace(1, 10, 200)
+    values = people[:, None] * np.exp(0.1 * rng.normal(size=(200, 2)))
+    found = measure(values).comparisons[0]
+    assert found.spread_p < 1e-6
+    # The SD of the difference of two logarithms is 0.1 √2.
+    assert found.ratio == pytest.approx(1, abs=0.03)
+    assert np.log(found.ratio_upper / found.ratio) == pytest.approx(1.96 * 0.1 * math.sqrt(2), rel=0.1)
+    even = measure(drawn(200)).comparisons[0]
+    assert even.spread_p > 0.05
+
+
+def test_values_that_are_not_positive_have_no_ratio():
+    found = measure(drawn() - 5).comparisons[0]
+    assert math.isnan(found.ratio)
+    assert math.isnan(found.ratio_lower)
+
+
 def test_occasions_of_different_people_are_refused():
     first = pd.Series([1.0, 2, 3], ["a", "b", "c"])
     with pytest.raises(StatisticsError, match="not about the same participants"):

@@ -52,3 +52,5 @@ def test_bland_altman_agrees_with_t_test_lm_and_the_noncentral_t(name):
     agrees(with_ends(found.lower, found.lower_interval), expected["lower"])
     agrees(with_ends(found.upper, found.upper_interval), expected["upper"])
     agrees([found.slope, found.slope_p], [expected["slope"], expected["slope_p"]])
+    agrees(found.spread_p, expected["spread_p"])
+    agrees([found.ratio, found.ratio_lower, found.ratio_upper], expected["ratio"])

@@ -150,6 +150,32 @@ def test_without_labels_there_is_a_scan_and_a_warning(make_dataset):
     assert "has no muscle labels under" in what
 
 
+def test_label_images_that_are_passed_over_are_named(make_dataset):
+    root = make_dataset(("sub-01",), grades={"sub-01": 3})
+    folder = bids.labels_folder(root) / "sub-01" / "dwi"
+    shutil.copy(folder / "sub-01_dseg.nii.gz", folder / "sub-01_desc-reader2_dseg.nii.gz")
+    dataset = bids.read_dataset(root)
+    ((where, what),) = found(dataset)
+    assert (where, what) == (
+        "sub-01",
+        "has 2 label images; sub-01_dseg.nii.gz is used, sub-01_desc-reader2_dseg.nii.gz not.",
+    )
+    for path in folder.glob("*_dseg.nii.gz"):
+        path.rename(folder / f"sub-01_hemi-{'L' if 'desc' in path.name else 'R'}_dseg.nii.gz")
+    assert bids.read_dataset(root).issues == ()
+
+
+def test_masks_of_single_muscles_are_labels_where_there_are_no_others(make_dataset):
+    root = make_dataset(("sub-01",), grades={"sub-01": 3})
+    folder = bids.labels_folder(root) / "sub-01" / "dwi"
+    for muscle in ("sartorius", "gracilis"):
+        shutil.copy(folder / "sub-01_dseg.nii.gz", folder / f"sub-01_label-{muscle}_mask.nii.gz")
+    assert bids.read_dataset(root).scans[0].labels.name == "sub-01_dseg.nii.gz"
+    (folder / "sub-01_dseg.nii.gz").unlink()
+    dataset = bids.read_dataset(root)
+    assert (dataset.scans[0].labels.name, dataset.issues) == ("sub-01_label-gracilis_mask.nii.gz", ())
+
+
 def test_labels_may_lie_elsewhere(make_dataset, tmp_path):
     root = make_dataset(("sub-01",), grades={"sub-01": 3})
     elsewhere = tmp_path / "labels"

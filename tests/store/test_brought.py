@@ -108,6 +108,7 @@ def test_the_kits_own_schema_comes_back_unchanged(tmp_path):
             "unit": ["mm2/s", "1"], "mean": [0.0015123456789, 0.3], "median": [np.nan, 0.31], "sd": [np.nan, 0.05],
             "q25": [np.nan, 0.25], "q75": [np.nan, 0.35], "n_label": [120.0, 240.0], "n_kept": [80.0, 160.0],
             "n_eroded": [40.0, 80.0], "n_unusable": [0.0, 0.0], "is_simulated": [True, True],
+            "labels": ["propagated", ""],
         }
     )  # fmt: skip
     text = table.to_csv(sep="\t", index=False, na_rep="n/a")

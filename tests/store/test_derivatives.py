@@ -220,6 +220,7 @@ def row(**changes) -> dict:
         "participant_id": "sub-001", "session": "", "muscle": "gracilis", "side": "left", "parameter": "md",
         "route": "voxelwise", "unit": "mm2/s", "mean": 1.02e-3 / 3, "median": 0.1 + 0.2, "sd": 1e-4 / 7, "q25": 1 / 3,
         "q75": 2 / 3, "n_label": 120, "n_kept": 80, "n_eroded": 38, "n_unusable": 2, "is_simulated": True,
+        "labels": "drawn",
     } | changes  # fmt: skip
 
 

@@ -415,3 +415,12 @@ def test_a_three_dimensional_image_is_refused_by_name(tmp_path):
 def test_b_values_of_another_series_are_refused_by_name(tmp_path):
     paths = series_files(tmp_path, shape=(2, 2, 2, 5))
     assert "3 b-values for 5 volumes" in refusal(GradientError, paths[1], read_dwi, *paths, b0_threshold=20.0)
+
+
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_an_image_whose_name_says_otherwise_about_compression_is_named(tmp_path, is_compressed):
+    plain = _plain(tmp_path)
+    path = tmp_path / ("x.nii" if is_compressed else "x.nii.gz")
+    path.write_bytes(gzip.compress(plain) if is_compressed else plain)
+    message = refusal(DatasetError, path, read_image, path)
+    assert ("(it is compressed, unlike" if is_compressed else "(it is not compressed, unlike") in message

@@ -116,3 +116,9 @@ def test_two_transforms_beside_one_image_are_refused(tmp_path):
     (tmp_path / "sub-01_from-T2w_to-dwi_mode-image_xfm.tfm").write_text(PLAIN)
     with pytest.raises(LabelError, match="several transforms"):
         transform_beside(image)
+
+
+def test_a_transform_that_is_not_read_is_not_passed_over(tmp_path):
+    path = tmp_path / "sub-01_from-T1w_to-dwi_mode-image_xfm.h5"
+    path.touch()
+    assert transform_beside(tmp_path / "sub-01_dseg.nii.gz") == path

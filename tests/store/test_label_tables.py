@@ -38,6 +38,10 @@ ITK_SNAP = """################################################
         ("tsv", "1\tvastus lateralis\n", {1: "vastus lateralis"}),
         ("csv", '1;"VL, left";#ff0000\n2;"VL, right";#00ff00\n', {1: "VL, left", 2: "VL, right"}),
         ("csv", "Index,Structure,Laterality\n1,Gracilis,Left\n", {1: "Gracilis Left"}),
+        ("csv", "sep=;\nLabel ID;Label Name\n1;Gracilis\n", {1: "Gracilis"}),
+        ("tsv", "index  name\n1      vastus lateralis\n2  VM\n", {1: "vastus lateralis", 2: "VM"}),
+        ("nii.gz.csv", "Value,Label\n1,VL_L\n", {1: "VL_L"}),
+        ("nii.gz_itk-snap.txt", ITK_SNAP, {63: "Satorius Left", 91: "Quadratus lumborum Left"}),
     ],
 )
 def test_tables_of_several_programs_are_read(tmp_path, ending, text, names):
@@ -74,6 +78,30 @@ def test_what_is_no_table_is_refused_by_name(tmp_path, text, message):
 def test_a_table_that_is_missing_is_named(tmp_path):
     with pytest.raises(DatasetError, match="there is no such file"):
         read_names(tmp_path / "x.tsv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_tables_of_spreadsheets_may_have_another_encoding(tmp_path, encoding):
+    path = tmp_path / "x.txt"
+    path.write_bytes(
+        "\ufeff".encode(encoding) * (encoding == "utf-16-le") + "index\tname\r\n1\tVL é\r\n".encode(encoding)
+    )
+    assert read_names(path).names == {1: "VL é"}
+    path.write_bytes("index\tname\n1\tVL é\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"line 2: cannot be read as UTF-8 text .* Save it as UTF-8\."):
+        read_names(path)
+
+
+@pytest.mark.parametrize("ending", ["_dseg.nii.gz.csv", "_dseg_ColorTable.ctbl"])
+def test_an_images_own_table_goes_before_what_programs_write_beside_it(tmp_path, ending):
+    beside = tmp_path / f"sub-01{ending}"
+    beside.write_text("1 VL_L 1 2 3 255\n")
+    (tmp_path / "sub-01_dseg.nii.gz_itk-snap.txt").write_text(ITK_SNAP)
+    image = tmp_path / "sub-01_dseg.nii.gz"
+    assert table_beside(image) == beside
+    own = tmp_path / "sub-01_dseg.tsv"
+    own.write_text("index\tname\n")
+    assert table_beside(image) == own
 
 
 def test_two_tables_of_one_image_are_refused(tmp_path):

@@ -69,11 +69,25 @@ def test_whole_numbers_stored_as_floats_are_labels(tmp_path):
     assert labels.values.tolist() == [[[0, 7151]]]
 
 
-@pytest.mark.parametrize("value", [0.5, 7150.5, 7151.01, np.nan])
+@pytest.mark.parametrize("value", [0.5, 7150.5, 7151.01, np.nan, np.inf])
 def test_interpolated_labels_are_refused(tmp_path, value):
     path = label_image(tmp_path, [[[0, 7151, value]]], dtype=np.float32)
     message = refusal(LabelError, path, read_labels, path, REGISTRY)
     assert f"holds {value:g}, which is no label" in message
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(2**24 + 1, np.int32), (2**32 - 1, np.uint32)])
+def test_labels_too_large_to_be_read_exactly_are_refused(tmp_path, value, dtype):
+    path = label_image(tmp_path, [[[0, 7151, value]]], dtype=dtype)
+    assert "labels are below 16,777,216" in refusal(LabelError, path, read_labels, path, REGISTRY)
+
+
+def test_a_scale_factor_is_applied(tmp_path):
+    image = nib.Nifti1Image(np.array([[[0, 14302, 14304]]], np.int16), AFFINE)
+    image.header.set_slope_inter(0.5, 0)
+    nib.save(image, tmp_path / "sub-01_dseg.nii.gz")
+    labels, issues = read_labels(tmp_path / "sub-01_dseg.nii.gz", REGISTRY)
+    assert (labels.values.tolist(), issues) == ([[[0, 7151, 7152]]], ())
 
 
 def test_bones_of_musclemap_are_neither_measured_nor_unknown(tmp_path):
@@ -186,6 +200,17 @@ def test_values_that_fit_several_schemes_or_none_are_left_to_the_user(tmp_path, 
     assert none.remedy == "Put a table of index and name beside it (sub-01_dseg.tsv)."
 
 
+@pytest.mark.parametrize("scheme", ["auto", "qmritools"])
+def test_a_table_or_scheme_that_has_nothing_to_do_with_the_values_is_named(tmp_path, registry, scheme):
+    labels, (issue, *_) = read_labels(
+        label_image(tmp_path, [[[7151, 7152]]], "index\tname\n1\tSAR\n"), registry, scheme=scheme
+    )
+    assert labels.present == {}
+    source = "sub-01_dseg.tsv" if scheme == "auto" else "label scheme qmritools"
+    assert issue.what == f"holds none of the values of {source}, but 7151, 7152. They could be those of musclemap."
+    assert issue.remedy == "If they are, set label_scheme to musclemap. Otherwise name its own values there."
+
+
 def test_a_single_strange_value_among_musclemap_codes_is_no_other_scheme(tmp_path, registry):
     labels, issues = read_labels(label_image(tmp_path, [[[7151, 7152, 5]]]), registry)
     assert (issues, labels.unknown) == ((), (5,))
@@ -219,7 +244,19 @@ def rows(series, labels):
 
 def test_the_same_muscle_in_every_scheme_gives_the_same_rows(tmp_path, registry, series):
     folders = {}
-    for name in ("musclemap", "qmritools", "body", "tsv", "itk", "slicer", "typed", "sides"):
+    for name in (
+        "musclemap",
+        "qmritools",
+        "body",
+        "tsv",
+        "itk",
+        "slicer",
+        "typed",
+        "sides",
+        "dafne",
+        "header",
+        "masks",
+    ):
         folders[name] = tmp_path / name
         folders[name].mkdir()
 
@@ -246,6 +283,25 @@ def test_the_same_muscle_in_every_scheme_gives_the_same_rows(tmp_path, registry,
     (folders["sides"] / "sub-01_dseg.tsv").write_text("index\tname\n1\tsartorius\n")
     found["sides"] = read_labels(folders["sides"] / "sub-01_hemi-L_dseg.nii.gz", registry)[0]
 
+    # Dafne writes two legends, TotalSegmentator one into the header; both also write one image for each muscle.
+    path = saved("dafne", 1, 2)
+    (folders["dafne"] / "sub-01_dseg.nii.gz.csv").write_text("Value,Label\n1,SAR_R\n2,SAR_L\n")
+    (folders["dafne"] / "sub-01_dseg.nii.gz_itk-snap.txt").write_text(
+        '    1   255    0    0        1  1  1    "SAR_R"\n'
+    )
+    found["dafne"] = read_labels(path, registry)[0]
+    image = nib.Nifti1Image(drawn(1, 2), AFFINE)
+    names = "".join(
+        f'<Label Key="{key}" Red="1"><![CDATA[sartorius_{side}]]></Label>' for key, side in ((1, "right"), (2, "left"))
+    )
+    xml = f"<CaretExtension><LabelTable>{names}</LabelTable></CaretExtension>"
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(0, xml.encode()))
+    nib.save(image, folders["header"] / "sub-01_dseg.nii.gz")
+    found["header"] = read_labels(folders["header"] / "sub-01_dseg.nii.gz", registry)[0]
+    for label, values in (("sartoriusR", drawn(1, 0)), ("SAR-left", drawn(0, 255))):
+        write_image(folders["masks"] / f"sub-01_label-{label}_mask.nii.gz", values, AFFINE)
+    found["masks"] = read_labels(folders["masks"] / "sub-01_label-sartoriusR_mask.nii.gz", registry)[0]
+
     expected = rows(series, found["musclemap"])
     assert list(expected["side"].unique()) == ["left", "right", "both"]
     assert expected.loc[expected["route"] == "voxelwise", "mean"].notna().all()
@@ -257,7 +313,25 @@ def test_the_same_muscle_in_every_scheme_gives_the_same_rows(tmp_path, registry,
         assert ordered.reset_index()[list(expected.columns)].equals(expected), name
 
 
-# One image for each side
+# One image for each side, or each muscle
+
+
+def test_masks_of_single_muscles_are_put_together(tmp_path, registry):
+    masks = {
+        "sub-01_hemi-L_label-adductorLongus_mask": [[[1, 0, 0, 0]]],
+        "sub-01_hemi-R_label-adductorLongus_mask": [[[0, 1, 0, 0]]],
+        "sub-01_hemi-L_label-SAR_mask": [[[0, 0, 255, 0]]],
+        "sub-01_desc-first_hemi-L_label-GRA_mask": [[[0, 0, 0, 1]]],
+    }
+    paths = [tmp_path / f"{name}.nii.gz" for name in masks]
+    for path, values in zip(paths, masks.values(), strict=True):
+        write_image(path, np.array(values, np.uint8), AFFINE)
+    labels, issues = read_labels(paths[1], registry)
+    assert set(labels.present.values()) == {
+        ("adductor_longus", Side.LEFT), ("adductor_longus", Side.RIGHT), ("sartorius", Side.LEFT),
+    }  # fmt: skip
+    assert (np.count_nonzero(labels.values), issues) == (3, ())
+    assert label_files(paths[1]) == (paths[1], paths[2], paths[0], structures_file())
 
 
 def side_images(tmp_path, left, right, names=("sub-01_hemi-L_dseg.nii.gz", "sub-01_hemi-R_dseg.nii.gz"), table=None):
@@ -392,6 +466,55 @@ def test_labels_whose_header_does_not_say_where_they_lie_are_refused_on_another_
     assert "its header does not say where it lies" in message
 
 
+def turned(degrees):
+    turn = np.eye(4)
+    turn[:2, :2] = nib.eulerangles.euler2mat(np.radians(degrees))[:2, :2]
+    return turn @ AFFINE
+
+
+MIRRORED = np.diag([-2.5, 2.5, 5.0, 1.0])
+MIRRORED[0, 3] = 7 * 2.5
+
+
+@pytest.mark.parametrize(
+    ("affine", "severity"),
+    [
+        (turned(5), Severity.WARNING),
+        (MIRRORED, Severity.NOTE),
+        (AFFINE @ np.diag([1, 1, 0.9, 1]), Severity.WARNING),
+        (AFFINE + np.eye(4, k=1) * [[0, 0.4, 0, 0]], Severity.WARNING),
+    ],
+)
+def test_no_other_affine_of_the_same_shape_passes(tmp_path, affine, severity):
+    path = tmp_path / "sub-01_dseg.nii.gz"
+    write_image(path, block(), affine)
+    labels, issues = read_labels(path, REGISTRY, shape=(8, 6, 4), affine=AFFINE)
+    places = np.rint(
+        nib.affines.apply_affine(np.linalg.inv(affine) @ AFFINE, np.moveaxis(np.indices((8, 6, 4)), 0, -1))
+    )
+    is_inside = np.all((places >= 0) & (places < (8, 6, 4)), axis=-1)
+    expected = np.where(
+        is_inside, block()[tuple(np.moveaxis(np.where(is_inside[..., None], places, 0).astype(int), -1, 0))], 0
+    )
+    # Centres that fall between two voxels may go either way.
+    assert np.mean(labels.values != expected) < 0.02
+    assert issues[0].severity is severity
+
+
+@pytest.mark.parametrize(("wrong", "severity"), [("qform", Severity.NOTE), ("sform", Severity.WARNING)])
+def test_a_header_that_places_the_labels_twice_is_named(tmp_path, wrong, severity):
+    moved = AFFINE.copy()
+    moved[1, 3] = 2.5
+    image = nib.Nifti1Image(block(), None)
+    image.header.set_sform(moved if wrong == "sform" else AFFINE, 1)
+    image.header.set_qform(moved if wrong == "qform" else AFFINE, 1)
+    path = tmp_path / "sub-01_dseg.nii"
+    nib.save(nib.Nifti1Image(block(), None, image.header), path)
+    _, (issue, *_) = read_labels(path, REGISTRY, shape=(8, 6, 4), affine=AFFINE)
+    assert issue.severity is severity
+    assert issue.what == "the header places the image twice, 2.5 mm apart (sform and qform)."
+
+
 def test_labels_of_an_anatomical_image_are_looked_up_at_the_voxel_centres(tmp_path):
     fine = np.kron(block(), np.ones((3, 3, 1), dtype=np.int16))
     affine = AFFINE @ np.diag([1 / 3, 1 / 3, 1, 1])
@@ -411,9 +534,10 @@ def test_a_small_label_that_falls_between_the_voxels_is_named(tmp_path):
     affine[:3, 3] = [-2.5 / 3, -2.5 / 3, 0]
     path = tmp_path / "sub-01_dseg.nii.gz"
     write_image(path, fine, affine)
-    _, issues = read_labels(path, REGISTRY, shape=(8, 6, 4), affine=AFFINE)
+    labels, issues = read_labels(path, REGISTRY, shape=(8, 6, 4), affine=AFFINE)
     assert [issue.severity for issue in issues] == [Severity.NOTE, Severity.WARNING]
     assert issues[1].what == "the labels 7151 have no voxel of the diffusion series."
+    assert labels.regions == {("gracilis", Side.RIGHT): (7152,), ("gracilis", Side.LEFT): ()}
 
 
 def test_a_transform_beside_the_labels_moves_them(tmp_path):
@@ -429,6 +553,16 @@ def test_a_transform_beside_the_labels_moves_them(tmp_path):
     given.write_text("1 0 0 -297.5\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     labels, _ = read_labels(path, REGISTRY, shape=(8, 6, 4), affine=AFFINE, transform=given)
     np.testing.assert_array_equal(labels.values[1:], block()[:-1])
+
+
+def test_a_transform_that_goes_the_other_way_is_named(tmp_path):
+    path = tmp_path / "sub-01_dseg.nii.gz"
+    moved = AFFINE.copy()
+    moved[:3, 3] += [300, 0, 0]
+    write_image(path, block(), moved)
+    (tmp_path / "sub-01_from-T1w_to-dwi_mode-image_xfm.txt").write_text("1 0 0 300\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+    message = refusal(GridMismatchError, path, read_labels, path, REGISTRY, shape=(8, 6, 4), affine=AFFINE)
+    assert message.endswith("With the inverse of the transform it would be 100 %; check which way it goes.")
 
 
 def test_labels_on_the_grid_of_the_series_are_not_moved_by_what_lies_beside_them(tmp_path):

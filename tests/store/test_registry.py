@@ -83,3 +83,15 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     study = with_absolute_paths(Study().with_values(roi_table="~/values.csv"), tmp_path / "elsewhere")
     assert study.data.roi_table == str(tmp_path / "values.csv")
+
+
+def test_a_look_up_table_for_labels_is_found_from_wherever_the_work_is_done(tmp_path):
+    (tmp_path / "labels.tsv").write_text("index\tname\n1\tgracilis left\n")
+    study = with_absolute_paths(Study().with_values(label_scheme="labels.tsv"), tmp_path)
+    assert study.roi.label_scheme == str(tmp_path / "labels.tsv")
+
+
+def test_a_label_scheme_that_is_no_file_keeps_its_name(tmp_path):
+    (tmp_path / "qmritools").touch()
+    study = Study().with_values(label_scheme="qmritools")
+    assert with_absolute_paths(study, tmp_path) == study

@@ -179,13 +179,16 @@ def _draw_grades(ax: Axes, here: pd.DataFrame, feature: str) -> None:
     style = PARAMETERS[split_feature(feature)[1]]
     grades, values = here["lovett_grade"], here["value"] * style.scale
     sideways = 0.28 * here.groupby("lovett_grade")["value"].transform(lambda within: spread(len(within)))
-    # Not seaborn's scatterplot: with as many panels as features it takes longer than everything else.
+    # Not seaborn's scatterplot and pointplot: with as many panels as features they take longer than everything else.
     for group, members in here.groupby("group").groups.items():
         look = {"s": POINTS["s"], "alpha": POINTS["alpha"], "linewidth": 0, "clip_on": False}
         ax.scatter((grades + sideways)[members], values[members], color=GROUP_COLOURS[str(group)], **look)
-    seaborn.pointplot(
-        x=grades, y=values, estimator="median", errorbar=("pi", 50), native_scale=True, linestyle="none", ax=ax,
-        color=INK, marker="_", markersize=13, markeredgewidth=1.8, err_kws={"linewidth": 1.1},
+    by_grade = values.groupby(grades)
+    median = by_grade.median()
+    reach = (median - by_grade.quantile(0.25), by_grade.quantile(0.75) - median)
+    ax.errorbar(
+        median.index.to_numpy(dtype=float), median.to_numpy(), yerr=np.array(reach),
+        fmt="_", color=INK, markersize=13, markeredgewidth=1.8, elinewidth=1.1,
     )  # fmt: skip
     ax.set(xlabel="", ylabel=style.label, xlim=(-0.6, 5.6))
     ax.xaxis.set_major_locator(FixedLocator(range(6)))

@@ -164,9 +164,9 @@ def tensor_maps_figure(
     """
     fa = axial_slice(maps.fa, maps.affine, position=position)
     md = axial_slice(maps.md, maps.affine, position=position) * PARAMETERS["md"].scale
-    direction = np.abs(axial_slice(maps.direction, maps.affine, position=position))
+    direction = axial_slice(maps.direction, maps.affine, position=position)
     outlines = None if labels is None else axial_slice(labels.values, maps.affine, position=position)
-    colour = np.nan_to_num(direction * np.clip(fa / _FULL_COLOUR_FA, 0, 1)[..., None])
+    colour = direction_colours(direction, fa)
     colour[~np.isfinite(fa)] = 1.0
     box = _bounding_box(np.isfinite(fa))
     order, _ = _storage(maps.affine)
@@ -208,6 +208,25 @@ def tensor_maps_figure(
             f"{' Lines are the muscle labels.' if labels is not None else ''}"
         )
         return figure_exhibit(figure, name, title, summary, data, alt=alt)
+
+
+def direction_colours(direction: Numbers, fa: Numbers) -> Floats:
+    """Turn fibre directions into colours: red to the sides, green to the front and back, blue along the leg.
+
+    Parameters
+    ----------
+    direction : ndarray of shape (..., 3)
+        First eigenvectors in world coordinates (RAS); their signs do not matter.
+    fa : ndarray of shape (...)
+        FA, which brightens the colours.
+
+    Returns
+    -------
+    ndarray of shape (..., 3)
+        Red, green and blue from 0 to 1; black where nothing is known.
+    """
+    colours: Floats = np.nan_to_num(np.abs(direction) * np.clip(fa / _FULL_COLOUR_FA, 0, 1)[..., None])
+    return colours
 
 
 def displacement_figure(

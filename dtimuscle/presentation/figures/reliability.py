@@ -21,6 +21,10 @@ from dtimuscle.statistics.features import split_feature
 # Room at the right of the points for the numbers of the lines, and above and below them, as shares of their range.
 _RIGHT, _MARGIN = 0.36, 0.12
 
+# Share of a panel's height within which the numbers of two lines would stand on one another, and how far the one of
+# the bias then moves aside, points.
+_TIGHT, _ASIDE = 0.12, 34
+
 
 def bland_altman_figure(
     comparisons: Sequence[BlandAltman],
@@ -115,6 +119,7 @@ def _draw_panel(ax: Axes, item: BlandAltman, *, height: tuple[float, float]) -> 
         (item.bias, item.bias_interval, "solid"),
         (item.lower, item.lower_interval, (0, (4, 2.5))),
     ]
+    is_tight = min(item.upper - item.bias, item.bias - item.lower) * scale < _TIGHT * (height[1] - height[0])
     for row, (value, bounds, style) in enumerate(lines):
         if bounds.is_defined:
             ax.axhspan(bounds.low * scale, bounds.high * scale, color=colour, alpha=0.1, linewidth=0)
@@ -123,8 +128,8 @@ def _draw_panel(ax: Axes, item: BlandAltman, *, height: tuple[float, float]) -> 
         is_above = row == 0 or (row == 1 and value >= 0)
         ax.annotate(
             _signed(value * scale, _digits(item)), (1, value * scale), xycoords=("axes fraction", "data"),
-            xytext=(-2, 2 if is_above else -2.5), textcoords="offset points", ha="right",
-            va="bottom" if is_above else "top", fontsize=7.5, color=colour,
+            xytext=(-2 - _ASIDE * (row == 1 and is_tight), 2 if is_above else -2.5), textcoords="offset points",
+            ha="right", va="bottom" if is_above else "top", fontsize=7.5, color=colour,
         )  # fmt: skip
     ax.plot(means, differences, "o", color=colour, markersize=3, alpha=0.6, markeredgewidth=0, clip_on=False)
     for who in item.outside[:1]:

@@ -17,7 +17,7 @@ from dtimuscle.presentation.tables.patients import characteristics_table
 from dtimuscle.presentation.tables.penalised import penalised_table
 from dtimuscle.presentation.tables.power import detectable_table, sample_size_table
 from dtimuscle.presentation.tables.printed import claims_table, readings_table
-from dtimuscle.presentation.tables.reliability import bland_altman_table, reliability_table
+from dtimuscle.presentation.tables.reliability import bland_altman_table, overlap_table, reliability_table
 from dtimuscle.presentation.tables.robustness import robustness_table
 from dtimuscle.presentation.tables.roc import auc_comparison_table, auc_table, cut_off_table, partial_auc_table
 from dtimuscle.presentation.tables.scans import bias_table, muscle_quality_table, quality_table
@@ -58,6 +58,7 @@ __all__ = [
     "muscle_quality_table",
     "odd_scans_list",
     "ordinal_table",
+    "overlap_table",
     "partial_auc_table",
     "penalised_table",
     "plain_verdicts",

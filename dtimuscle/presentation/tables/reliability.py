@@ -8,7 +8,16 @@ import pandas as pd
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.grid import Column, table_html
-from dtimuscle.presentation.style import NOTHING, PARAMETERS, count, feature_title, fixed, interval, p_value
+from dtimuscle.presentation.style import (
+    NOTHING,
+    PARAMETERS,
+    count,
+    feature_title,
+    fixed,
+    interval,
+    mean_sd,
+    p_value,
+)
 from dtimuscle.presentation.tables.cells import estimate_with_interval, named_bounds
 from dtimuscle.statistics.bland_altman import BlandAltman
 from dtimuscle.statistics.features import split_feature
@@ -49,9 +58,9 @@ def reliability_table(
                 "feature": registry.title(split_feature(item.feature)[0]),
                 "n": count(item.n),
                 "n_missing": count(item.n_missing),
-                "agreement": estimate_with_interval(item.agreement.value, item.agreement.interval, 2),
+                "agreement": estimate_with_interval(item.agreement.value, item.agreement.interval, 3),
                 "grade": item.agreement.grade or NOTHING,
-                "consistency": estimate_with_interval(item.consistency.value, item.consistency.interval, 2),
+                "consistency": estimate_with_interval(item.consistency.value, item.consistency.interval, 3),
                 "within_sd": fixed(item.within_sd * scale, digits),
                 "within_cv": fixed(100 * item.within_cv, 1),
                 "repeatability": fixed(item.repeatability * scale, digits),
@@ -70,9 +79,9 @@ def reliability_table(
         Column("within_sd", "SD", spanner="A shift between occasions counts as error"),
         Column("within_cv", "CV, %", spanner="A shift between occasions counts as error"),
         Column("repeatability", "RC", spanner="A shift between occasions counts as error"),
-        Column("consistency", f"ICC(3,1) ({level})", spanner="It does not"),
-        Column("sem", "SEM", spanner="It does not"),
-        Column("sdc", "SDC", spanner="It does not"),
+        Column("consistency", f"ICC(3,1) ({level})", spanner="A shift does not count"),
+        Column("sem", "SEM", spanner="A shift does not count"),
+        Column("sdc", "SDC", spanner="A shift does not count"),
     ]
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("feature", "Muscle"), group="group")
     return Exhibit(name, "table", title, _summary(results, registry), pd.DataFrame(data), html=html)
@@ -119,6 +128,7 @@ def bland_altman_table(
                 "n": count(item.n),
                 "p": p_value(item.p),
                 "slope_p": p_value(item.slope_p),
+                "spread_p": p_value(item.spread_p),
                 "outside": ", ".join(item.outside),
                 **{key: fixed(value * scale, digits) for key, (value, _) in bounds.items()},
                 **{f"{key}_ci": interval(ends, digits, scale=scale) for key, (_, ends) in bounds.items()},
@@ -132,7 +142,8 @@ def bland_altman_table(
     columns += [Column("p", "P", spanner="Bias")]
     for key, words in (("lower", "Lower limit of agreement"), ("upper", "Upper limit of agreement")):
         columns += [Column(key, "Limit", spanner=words), Column(f"{key}_ci", level, spanner=words)]
-    columns.append(Column("slope_p", "P, slope"))
+    columns += [Column("slope_p", "Of the bias", spanner="P that it goes with the value")]
+    columns += [Column("spread_p", "Of the spread", spanner="P that it goes with the value")]
     if any(item.outside for item in comparisons):
         columns.append(Column("outside", "Outside the limits", align="left"))
     html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("feature", "Muscle"), group="group")
@@ -141,10 +152,86 @@ def bland_altman_table(
     summary = (
         f"{differences}Bias is their mean, its P that of the paired t test ({n_shifted} of {len(comparisons)} below "
         f"{_alpha(comparisons):g}). The limits of agreement, bias ± 1.96 SD, hold about 95% of differences, if these "
-        "are normal; their intervals are exact. A small P of the slope says that large values differ otherwise than "
-        "small ones, so that one pair of limits does not fit all."
+        "are normal; their intervals are exact. The last two P say whether large values differ otherwise than small "
+        "ones (bias) and repeat worse or better (spread), so that one pair of limits does not fit all; limits as "
+        "ratios stand in the table's data."
     )
     return Exhibit(name, "table", title, summary, pd.DataFrame(data), html=html)
+
+
+def overlap_table(
+    overlap: pd.DataFrame,
+    registry: MuscleRegistry,
+    *,
+    n_scans: int,
+    side: str = "both",
+    title: str = "How much the readers' labels share",
+    name: str = "overlap",
+) -> Exhibit:
+    """List how far two readers' labels of each muscle agree.
+
+    Parameters
+    ----------
+    overlap : DataFrame
+        One row per scan, muscle and side: `participant_id`, `session`, `muscle`, `side`, `dice`, `volume_first_ml` and
+        `volume_second_ml`; no Dice where one reader has not drawn the muscle.
+    registry : MuscleRegistry
+        Printed names of muscles.
+    n_scans : int
+        Scans that the first reader has labelled.
+    side : {"both", "left", "right"}, default="both"
+        Side that is shown.
+    title : str, default="How much the readers' labels share"
+        Heading.
+    name : str, default="overlap"
+        Identifier of the exhibit.
+
+    Returns
+    -------
+    Exhibit
+        One row per muscle; the data are the rows of all scans and sides.
+    """
+    rows = []
+    for muscle, found in overlap[overlap["side"] == side].groupby("muscle", sort=False):
+        both = found.dropna(subset="dice")
+        percent = 200 * (both["volume_second_ml"] - both["volume_first_ml"])
+        percent /= both["volume_second_ml"] + both["volume_first_ml"]
+        lowest = both.sort_values("dice", kind="stable").head(1)
+        rows.append(
+            {
+                "muscle": registry.title(str(muscle)),
+                "n": count(len(both)),
+                "n_once": count(len(found) - len(both)),
+                "dice": mean_sd(both["dice"].mean(), both["dice"].std(), 3),
+                "lowest": fixed(both["dice"].min(), 3),
+                "who": ", ".join(_scan_names(lowest)) or NOTHING,
+                "volume": mean_sd(percent.mean(), percent.std(), 1),
+            }
+        )
+    columns = [Column("n", "n")]
+    if overlap["dice"].isna().any():
+        columns.append(Column("n_once", "Drawn by one only"))
+    columns += [
+        Column("dice", "Mean ± SD", spanner="Dice"),
+        Column("lowest", "Lowest", spanner="Dice"),
+        Column("who", "Scan", align="left", spanner="Dice"),
+        Column("volume", "Volume, reader 2 − reader 1, %"),
+    ]
+    n_read = len(overlap[["participant_id", "session"]].drop_duplicates())
+    which = {"both": "left and right together", "left": "left side", "right": "right side"}[side]
+    summary = (
+        f"{n_read} of {n_scans} labelled scans were drawn by both readers; whole labels, rim included, {which}. Dice "
+        "is twice the volume that both labels share over the sum of the two: 1 for the same label, 0 for labels that "
+        "do not touch. Small and thin muscles have lower values, since more of them is rim. A mean difference of the "
+        "volumes far from zero says that one reader draws wider than the other."
+    )
+    html = table_html(name, pd.DataFrame(rows), columns, title=title, row_label=("muscle", "Muscle"))
+    return Exhibit(name, "table", title, summary, overlap, html=html)
+
+
+def _scan_names(rows: pd.DataFrame) -> list[str]:
+    scans = zip(rows["participant_id"], rows["session"], strict=True)
+    return [f"{who}_{session}" if session else str(who) for who, session in scans]
 
 
 def difference_words(item: BlandAltman) -> str:
@@ -180,7 +267,7 @@ def _summary(results: Sequence[Reliability], registry: MuscleRegistry) -> str:
     known = [item for item in results if not isnan(item.agreement.value)]
     if known:
         worst = min(known, key=lambda item: item.agreement.value)
-        worst_words = f"{feature_title(worst.feature, registry)} ({fixed(worst.agreement.value, 2)})"
+        worst_words = f"{feature_title(worst.feature, registry)} ({fixed(worst.agreement.value, 3)})"
         words.append(f"Least reliable: {worst_words}.")
     words.append(
         "An ICC is the share of the variance that lies between participants: it falls where they are alike, even if "
@@ -246,5 +333,9 @@ def _difference_row(item: BlandAltman) -> dict[str, object]:
         "level": item.bias_interval.level,
         "slope": item.slope,
         "slope_p": item.slope_p,
+        "spread_p": item.spread_p,
+        "ratio": item.ratio,
+        "ratio_lower": item.ratio_lower,
+        "ratio_upper": item.ratio_upper,
         "outside": ", ".join(item.outside),
     }
