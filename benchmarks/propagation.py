@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/propagation.py
 
-Writes `benchmarks/propagation.md` and `propagation.png`. Takes a quarter of an hour on two cores.
+Writes `benchmarks/propagation.md` and `propagation.png`. Takes ten minutes on two cores.
 """
 
 import platform

@@ -173,7 +173,7 @@ def test_dice_is_the_shared_part_of_both():
 
 def test_there_are_no_labels_outside_the_tissue(itself):
     narrow = person()
-    inside = ndimage.binary_erosion(narrow.anatomy.mask, iterations=3)
+    inside = narrow.anatomy.mask & ndimage.shift(narrow.anatomy.mask, (5, 0, 0), order=0)
     target = Anatomy(narrow.anatomy.signal, inside, GRID[1])
     found = propagate_labels(target, [person()], REGISTRY)
     assert found.labels.values[inside].any()
