@@ -107,7 +107,7 @@ class Session:
             self.note(*self._processed[upto].issues)
         return self._processed[upto]
 
-    def choose(self, processing: Processing, participant: str) -> Scan:
+    def choose(self, processing: Processing, participant: str, *, labelled: bool = False) -> Scan:
         """Choose the participant that the notebook looks at closely.
 
         Parameters
@@ -116,6 +116,8 @@ class Session:
             Those who have results.
         participant : str
             Identifier with or without `sub-`; empty for the first.
+        labelled : bool, default=False
+            Choose among those with muscle labels only.
 
         Returns
         -------
@@ -136,13 +138,17 @@ class Session:
             )
         if not processing.scans:
             raise DatasetError(f"{processing.dataset.root}: no participant could be processed; see the issues.")
-        if not participant:
-            return processing.scans[0]
+        scans = [scan for scan in processing.scans if scan.labels is not None or not labelled]
+        what = "muscle labels" if labelled else "results"
+        if not participant and scans:
+            return scans[0]
         wanted = participant if participant.startswith("sub-") else f"sub-{participant}"
-        for scan in processing.scans:
+        for scan in scans:
             if wanted in (scan.participant_id, scan.name):
                 return scan
-        raise DatasetError(f"{processing.dataset.root}: {wanted} is not among the participants that have results.")
+        if not participant:
+            raise DatasetError(f"{processing.dataset.root}: no participant has {what}; see docs/data-formats.md.")
+        raise DatasetError(f"{processing.dataset.root}: {wanted} is not among the participants that have {what}.")
 
     def read_labels(self, scan: Scan) -> MuscleLabels | None:
         """Read the muscle labels of a scan, or return None when it has none.

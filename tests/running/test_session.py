@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -152,6 +153,19 @@ def test_somebody_who_is_not_there_is_named(opened):
     session = opened()
     with pytest.raises(DatasetError, match="sub-009 is not among the participants"):
         session.choose(session.process("preprocessed"), "009")
+
+
+def test_where_labels_are_needed_the_first_who_has_some_is_chosen(opened):
+    session = opened()
+    processing = session.process("preprocessed")
+    first, *others = processing.outcomes
+    without = replace(first, scan=replace(first.scan, labels=None))
+    some = replace(processing, outcomes=(without, *others))
+    assert session.choose(some, "", labelled=True).participant_id == "sub-002"
+    with pytest.raises(DatasetError, match="sub-001 is not among the participants that have muscle labels"):
+        session.choose(some, "001", labelled=True)
+    with pytest.raises(DatasetError, match="no participant has muscle labels"):
+        session.choose(replace(processing, outcomes=(without,)), "", labelled=True)
 
 
 def test_when_nobody_has_results_the_issues_are_pointed_to(opened):
