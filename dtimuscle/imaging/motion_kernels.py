@@ -1,0 +1,272 @@
+"""Inner loops of motion correction, compiled: filters, interpolation, and what is compared over cells.
+
+Images are in single precision, places and sums in double; each kernel is called with one set of types, so that it is
+compiled once and then found in numba's cache. Sums are taken in an order that depends on the processor alone, never on
+the number of threads.
+
+References
+----------
+Unser, IEEE Signal Processing Magazine 16(6) (1999) 22–38: cubic splines and their B-spline coefficients.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dtimuscle.dwi import Bools, Floats
+
+# A cubic spline reaches from one voxel before to two voxels after a place.
+BEFORE, AFTER = 1, 2
+
+# A voxel counts as scanned up to so far beyond the centres of the outermost ones.
+SEEN_VOXELS = 0.5
+
+ONE, THREE, FOUR, SIXTH = np.float32(1), np.float32(3), np.float32(4), np.float32(1 / 6)
+
+compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+
+@compiled
+def along(image: Floats, filters: Floats, first: NDArray[np.intp], end: NDArray[np.intp]) -> Floats:
+    """Apply a linear filter along the middle of three axes.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (a, n, b)
+        Values.
+    filters : ndarray of float32, shape (m, n)
+        What each new value takes of each old one.
+    first, end : ndarray of int, shape (m,)
+        All of each row of `filters` that is not zero lies from `first` to before `end`.
+
+    Returns
+    -------
+    ndarray of float32, shape (a, m, b)
+        Filtered.
+    """
+    filtered = np.zeros((image.shape[0], len(filters), image.shape[2]), dtype=np.float32)
+    for i in range(image.shape[0]):
+        for j in range(len(filters)):
+            for old in range(first[j], end[j]):
+                share = filters[j, old]
+                for k in range(image.shape[2]):
+                    filtered[i, j, k] += share * image[i, old, k]
+    return filtered
+
+
+@compiled
+def _b_spline(t: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Cubic B-spline at the four voxels around a place that lies a share t beyond the second (Unser 1999, eq. 8)."""
+    u = ONE - t
+    return (
+        u * u * u * SIXTH,
+        (FOUR - THREE * t * t * (ONE + u)) * SIXTH,
+        (FOUR - THREE * u * u * (ONE + t)) * SIXTH,
+        t * t * t * SIXTH,
+    )
+
+
+@compiled
+def _cubic(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> np.float32:
+    """Evaluate a cubic spline, given by its bordered coefficients, at a place counted in voxels."""
+    # Unsigned indices: the compiler then takes the four values along z, which lie beside each other, at once.
+    one = np.uint64(1)
+    i, j, k = int(x), int(y), int(z)
+    along_x, along_y = _b_spline(np.float32(x - i)), _b_spline(np.float32(y - j))
+    along_z = _b_spline(np.float32(z - k))
+    a = b = c = d = np.float32(0)
+    for p in range(4):
+        e = f = g = h = np.float32(0)
+        for q in range(4):
+            at, weight = np.uint64((i + p) * plane + (j + q) * row + k), along_y[q]
+            e += weight * flat[at]
+            f += weight * flat[at + one]
+            g += weight * flat[at + one + one]
+            h += weight * flat[at + one + one + one]
+        weight = along_x[p]
+        a += weight * e
+        b += weight * f
+        c += weight * g
+        d += weight * h
+    return along_z[0] * a + along_z[1] * b + along_z[2] * c + along_z[3] * d
+
+
+@compiled
+def _linear(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> np.float32:
+    """Interpolate a bordered image linearly at a place counted in voxels."""
+    one, next_row = np.uint64(1), np.uint64(row)
+    i, j, k = int(x), int(y), int(z)
+    u, v, w = np.float32(x - i), np.float32(y - j), np.float32(z - k)
+    at = np.uint64((i + BEFORE) * plane + (j + BEFORE) * row + k + BEFORE)
+    a = flat[at] + w * (flat[at + one] - flat[at])
+    b = flat[at + next_row] + w * (flat[at + next_row + one] - flat[at + next_row])
+    at += np.uint64(plane)
+    c = flat[at] + w * (flat[at + one] - flat[at])
+    d = flat[at + next_row] + w * (flat[at + next_row + one] - flat[at + next_row])
+    low, high = a + v * (b - a), c + v * (d - c)
+    return low + u * (high - low)
+
+
+@compiled
+def _along_axis(to_index: Floats, axis: int, points: Floats, i: int) -> float:
+    """Where a point lies along one axis after a transform, counted in voxels."""
+    place = to_index[axis, 0] * points[i, 0] + to_index[axis, 1] * points[i, 1] + to_index[axis, 2] * points[i, 2]
+    return place + to_index[axis, 3]
+
+
+@compiled
+def sample(
+    wide: Floats, is_cubic: bool, to_index: Floats, points: Floats, is_lost: Bools, axis: int
+) -> tuple[Floats, Bools]:
+    """Interpolate an image at points after a transform, and tell which of them were scanned.
+
+    Parameters
+    ----------
+    wide : ndarray of float32
+        The image, or the coefficients of its spline, mirrored beyond its borders by `BEFORE` and `AFTER` voxels.
+    is_cubic : bool
+        Whether it is a spline.
+    to_index : ndarray of float64, shape (3, 4)
+        From points to voxel indices. Beyond the image the nearest voxel counts.
+    points : ndarray of float64, shape (m, 3)
+        Where to look.
+    is_lost : ndarray of bool, shape (n_slices,) or (0,)
+        Slices that do not count as scanned, if any.
+    axis : int
+        Axis across the slices.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (m,)
+        Interpolated.
+    is_scanned : ndarray of bool, shape (m,)
+        Within the image and in no lost slice.
+    """
+    flat, row, plane = wide.reshape(-1), wide.shape[2], wide.shape[1] * wide.shape[2]
+    border = BEFORE + AFTER + 1.0
+    last_x, last_y, last_z = wide.shape[0] - border, wide.shape[1] - border, wide.shape[2] - border
+    values, is_scanned = np.empty(len(points), dtype=np.float32), np.empty(len(points), dtype=np.bool_)
+    for i in range(len(points)):
+        x, y = _along_axis(to_index, 0, points, i), _along_axis(to_index, 1, points, i)
+        z = _along_axis(to_index, 2, points, i)
+        is_scanned[i] = (
+            -SEEN_VOXELS < x < last_x + SEEN_VOXELS
+            and -SEEN_VOXELS < y < last_y + SEEN_VOXELS
+            and -SEEN_VOXELS < z < last_z + SEEN_VOXELS
+        )
+        x, y, z = min(max(x, 0.0), last_x), min(max(y, 0.0), last_y), min(max(z, 0.0), last_z)
+        values[i] = _cubic(flat, plane, row, x, y, z) if is_cubic else _linear(flat, plane, row, x, y, z)
+    if len(is_lost):
+        for i in range(len(points)):
+            place = min(max(_along_axis(to_index, axis, points, i), 0.0), len(is_lost) - 1.0)
+            is_scanned[i] &= not is_lost[int(place + 0.5)]
+    return values, is_scanned
+
+
+@compiled
+def changes(
+    points: Floats, slope: Floats, phase_axis: int, values: Floats, power: Floats, bounds: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
+    """Tell how an image changes at points with the nine numbers of a pose.
+
+    A turn by a small vector w moves x by w × x, so the image changes by w · (x × slope); a shift t changes it by
+    t · slope, a stretch s along the phase-encoding axis by s · x times the slope along that axis.
+
+    Parameters
+    ----------
+    points, slope : ndarray of float64 and float32, shape (m, 3)
+        Places (mm) and the image's derivatives there (per mm).
+    phase_axis : int
+        Axis along which eddy currents stretch.
+    values, power : ndarray of float32, shape (m,), and float64, shape (n_cells,)
+        The image with the mean of each cell taken out, and its squares summed over each cell.
+    bounds : ndarray of int, shape (n_cells + 1,)
+        Where each cell begins, and the end.
+
+    Returns
+    -------
+    change : ndarray of float32, shape (9 m,)
+        Without its mean in each cell and without what follows the values there; all of one cell, shape (9, n), before
+        the next.
+    products : ndarray of float64, shape (n_cells, 9, 9)
+        Of any two of them, summed over each cell.
+    """
+    n_cells = len(bounds) - 1
+    change, products = np.empty(9 * len(points), dtype=np.float32), np.empty((n_cells, 9, 9))
+    for cell in range(n_cells):
+        first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
+        block = change[9 * first : 9 * (first + n)].reshape(9, n)
+        for i in range(n):
+            x, y, z = points[first + i, 0], points[first + i, 1], points[first + i, 2]
+            a, b, c = slope[first + i, 0], slope[first + i, 1], slope[first + i, 2]
+            stretch = slope[first + i, phase_axis]
+            block[0, i], block[1, i], block[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
+            block[3, i], block[4, i], block[5, i] = a, b, c
+            block[6, i], block[7, i], block[8, i] = stretch * x, stretch * y, stretch * z
+        for k in range(len(block)):
+            total = follows = np.float32(0)
+            for i in range(n):
+                total += block[k, i]
+                follows += block[k, i] * values[first + i]
+            mean, share = np.float32(total / n), np.float32(follows / power[cell])
+            for i in range(n):
+                block[k, i] -= mean + share * values[first + i]
+        for k in range(len(block)):
+            for other in range(k + 1):
+                total = np.float32(0)
+                for i in range(n):
+                    total += block[k, i] * block[other, i]
+                products[cell, k, other] = products[cell, other, k] = total
+    return change, products
+
+
+@compiled
+def compare(
+    sampled: Floats, is_scanned: Bools, values: Floats, change: Floats, bounds: NDArray[np.intp]
+) -> tuple[Bools, Floats, Floats, Floats]:
+    """Sum over cells what a Gauss–Newton step needs of an image and its target.
+
+    Parameters
+    ----------
+    sampled, is_scanned : ndarray of float32 and bool, shape (m,)
+        The image at the points, from `sample`.
+    values, change : ndarray of float32, shape (m,) and (9 m,)
+        The target without its mean in each cell, and what `changes` tells of it.
+    bounds : ndarray of int, shape (n_cells + 1,)
+        Where each cell begins, and the end.
+
+    Returns
+    -------
+    is_seen : ndarray of bool, shape (n_cells,)
+        Cells all of whose points were scanned. Nothing is summed over the others.
+    there : ndarray of float64, shape (n_cells,)
+        Squares of the image without its mean in the cell.
+    follows : ndarray of float64, shape (n_cells,)
+        Its products with the target.
+    moving : ndarray of float64, shape (n_cells, 9)
+        Its products with each change.
+    """
+    n_cells = len(bounds) - 1
+    is_seen, moving = np.ones(n_cells, dtype=np.bool_), np.zeros((n_cells, 9))
+    there, follows = np.zeros(n_cells), np.zeros(n_cells)
+    for cell in range(n_cells):
+        first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
+        n_scanned, total = 0, np.float32(0)
+        for i in range(first, first + n):
+            n_scanned += is_scanned[i]
+            total += sampled[i]
+        is_seen[cell] = n_scanned == n
+        if n_scanned < n:
+            continue
+        mean = np.float32(total / n)
+        square = with_target = np.float32(0)
+        for i in range(first, first + n):
+            square += (sampled[i] - mean) * (sampled[i] - mean)
+            with_target += (sampled[i] - mean) * values[i]
+        there[cell], follows[cell] = square, with_target
+        for k in range(moving.shape[1]):
+            total = np.float32(0)
+            for i in range(n):
+                total += (sampled[first + i] - mean) * change[9 * first + k * n + i]
+            moving[cell, k] = total
+    return is_seen, there, follows, moving
