@@ -1,8 +1,7 @@
 """Inner loops of motion correction, compiled: filters, interpolation, and what is compared over cells.
 
-Images are in single precision, places and sums in double; each kernel is called with one set of types, so that it is
-compiled once and then found in numba's cache. Sums are taken in an order that depends on the processor alone, never on
-the number of threads.
+Images are in single precision, places and sums in double. Sums are taken in an order that depends on the processor
+alone, never on the number of threads.
 
 References
 ----------
@@ -10,10 +9,10 @@ Unser, IEEE Signal Processing Magazine 16(6) (1999) 22–38: cubic splines and t
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dtimuscle.dwi import Bools, Floats
+from dtimuscle.imaging.kernels import helper, kernel
 
 # A cubic spline reaches from one voxel before to two voxels after a place.
 BEFORE, AFTER = 1, 2
@@ -23,10 +22,8 @@ SEEN_VOXELS = 0.5
 
 ONE, THREE, FOUR, SIXTH = np.float32(1), np.float32(3), np.float32(4), np.float32(1 / 6)
 
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 
-
-@compiled
+@kernel("float32[:, :, ::1](float32[:, :, ::1], float32[:, ::1], int64[::1], int64[::1])")
 def along(image: Floats, filters: Floats, first: NDArray[np.intp], end: NDArray[np.intp]) -> Floats:
     """Apply a linear filter along the middle of three axes.
 
@@ -54,7 +51,7 @@ def along(image: Floats, filters: Floats, first: NDArray[np.intp], end: NDArray[
     return filtered
 
 
-@compiled
+@helper
 def _b_spline(t: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     """Cubic B-spline at the four voxels around a place that lies a share t beyond the second (Unser 1999, eq. 8)."""
     u = ONE - t
@@ -66,7 +63,7 @@ def _b_spline(t: np.float32) -> tuple[np.float32, np.float32, np.float32, np.flo
     )
 
 
-@compiled
+@helper
 def _cubic(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> np.float32:
     """Evaluate a cubic spline, given by its bordered coefficients, at a place counted in voxels."""
     # Unsigned indices: the compiler then takes the four values along z, which lie beside each other, at once.
@@ -91,7 +88,7 @@ def _cubic(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> 
     return along_z[0] * a + along_z[1] * b + along_z[2] * c + along_z[3] * d
 
 
-@compiled
+@helper
 def _linear(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> np.float32:
     """Interpolate a bordered image linearly at a place counted in voxels."""
     one, next_row = np.uint64(1), np.uint64(row)
@@ -107,14 +104,17 @@ def _linear(flat: Floats, plane: int, row: int, x: float, y: float, z: float) ->
     return low + u * (high - low)
 
 
-@compiled
+@helper
 def _along_axis(to_index: Floats, axis: int, points: Floats, i: int) -> float:
     """Where a point lies along one axis after a transform, counted in voxels."""
     place = to_index[axis, 0] * points[i, 0] + to_index[axis, 1] * points[i, 1] + to_index[axis, 2] * points[i, 2]
     return place + to_index[axis, 3]
 
 
-@compiled
+@kernel(
+    "Tuple((float32[::1], boolean[::1]))"
+    "(float32[:, :, ::1], boolean, float64[:, ::1], float64[:, ::1], boolean[::1], int64)"
+)
 def sample(
     wide: Floats, is_cubic: bool, to_index: Floats, points: Floats, is_lost: Bools, axis: int
 ) -> tuple[Floats, Bools]:
@@ -163,7 +163,10 @@ def sample(
     return values, is_scanned
 
 
-@compiled
+@kernel(
+    "Tuple((float32[::1], float64[:, :, ::1]))"
+    "(float64[:, ::1], float32[:, ::1], int64, float32[::1], float64[::1], int64[::1])"
+)
 def changes(
     points: Floats, slope: Floats, phase_axis: int, values: Floats, power: Floats, bounds: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
@@ -220,7 +223,10 @@ def changes(
     return change, products
 
 
-@compiled
+@kernel(
+    "Tuple((boolean[::1], float64[::1], float64[::1], float64[:, ::1]))"
+    "(float32[::1], boolean[::1], float32[::1], float32[::1], int64[::1])"
+)
 def compare(
     sampled: Floats, is_scanned: Bools, values: Floats, change: Floats, bounds: NDArray[np.intp]
 ) -> tuple[Bools, Floats, Floats, Floats]:

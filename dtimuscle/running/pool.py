@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from dtimuscle.threads import limit_threads, n_cores
+
 # What numerical libraries ask for their number of threads when they are loaded.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
@@ -122,12 +124,7 @@ def n_workers(asked: int, n_items: int) -> int:
     int
         At least 1.
     """
-    return max(1, min(asked or _n_cores(), n_items))
-
-
-def _n_cores() -> int:
-    # Containers and schedulers grant fewer cores than the machine has; macOS and Windows do not tell.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(asked or n_cores(), n_items))
 
 
 def map_in_order(
@@ -224,3 +221,4 @@ def _use_one_thread() -> None:
     # A spawned process loads its numerical libraries after this, and they ask the environment.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     threadpool_limits(1)
+    limit_threads(1)
