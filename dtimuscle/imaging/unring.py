@@ -1,7 +1,7 @@
 """Gibbs ringing taken out of a diffusion series by sub-voxel shifts, and whether a series can ring as they need it."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,32 +9,9 @@ from scipy import fft, ndimage
 
 from dtimuscle.dwi import DwiSeries, Floats
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.threads import share_out
 
 Engine = Literal["kit", "dipy"]
-
-# Shifts tried to either side, in fractions of a voxel: 1/10, 2/10, … 5/10. Twenty, as in [Kellner 2016], change the
-# error by less than 1 %, since shifts are averaged here and not chosen.
-N_SHIFTS = 5
-
-# How much the difference between the first and the second neighbour (and the second and the third) counts for the
-# total variation on one side of a voxel, and how much the one between the voxel and its first neighbour, which an
-# edge beside the voxel must be free to raise [Kellner 2016 leaves it out].
-FAR_WEIGHT, NEAR_WEIGHT = 1.0, 0.25
-
-# Neighbours on either side that the variation is measured with.
-REACH = 3
-
-# No shift counts this many times, so that what does not ring is left more nearly alone.
-REST_WEIGHT = 2.0
-
-# Variation below this part of the brightest sample is rounding.
-SMALLEST_VARIATION = 1e-6
-
-# Variation whose square single precision still holds.
-SMALLEST_SQUARED = 1e-15
-
-# Lines that are treated together: they and their intermediate results stay in the processor's cache.
-LINES_AT_ONCE = 256
 
 # Differences between neighbours that make up the total variation of DIPY's engine, its default.
 DIPY_WINDOW = 3
@@ -114,11 +91,15 @@ def find_sampling(series: DwiSeries) -> Sampling:
         The numbers of samples, and a warning if they are fewer than the voxels.
     """
     normal = slice_axis(series.voxel_sizes)
-    slices = np.moveaxis(series.signal, normal, 2).astype(np.float32)
-    typical = np.nan_to_num(slices.mean(axis=3), posinf=0.0, neginf=0.0)
+    slices = np.moveaxis(series.signal, normal, 2)
+    typical = np.nan_to_num(slices.mean(axis=3, dtype=np.float32), posinf=0.0, neginf=0.0)
     weight = ndimage.gaussian_filter(typical, (WEIGHT_SMOOTHING, WEIGHT_SMOOTHING, 0))
-    n_sampled = [_n_sampled(slices, weight, axis) for axis in (0, 1)]
-    return Sampling(matrix=(slices.shape[0], slices.shape[1]), n_sampled=(n_sampled[0], n_sampled[1]))
+    weighted = slices.astype(np.float32)
+    weighted *= weight[..., np.newaxis]
+    weighted[~np.isfinite(weighted)] = 0
+    n_sampled = share_out(partial(_n_sampled, weighted), (0, 1))
+    matrix = (slices.shape[0], slices.shape[1])
+    return Sampling(matrix=matrix, n_sampled=(n_sampled[0], n_sampled[1]))
 
 
 def is_zero_filled(series: DwiSeries) -> bool:
@@ -137,13 +118,11 @@ def is_zero_filled(series: DwiSeries) -> bool:
     return find_sampling(series).is_zero_filled
 
 
-def _n_sampled(slices: Floats, weight: Floats, axis: int) -> int:
+def _n_sampled(weighted: Floats, axis: int) -> int:
     """Count the samples along an axis of slices of shape (nx, ny, nz, n) before the steepest fall of their power."""
-    n = slices.shape[axis]
-    power = np.zeros(n // 2 + 1)
-    for volume in np.moveaxis(slices, 3, 0):
-        spectrum = fft.rfft(np.nan_to_num(volume, posinf=0.0, neginf=0.0) * weight, axis=axis)
-        power += np.mean(np.abs(np.moveaxis(spectrum, axis, 0)) ** 2, axis=(1, 2))
+    n = weighted.shape[axis]
+    spectra = np.moveaxis(fft.rfft(weighted, axis=axis), axis, 0).reshape(n // 2 + 1, -1)
+    power = np.mean(spectra.real**2 + spectra.imag**2, axis=1, dtype=np.float64)
     if n < FEWEST_SAMPLES or not power.any():
         return n
     level = np.log10(power + 1e-12 * power.max())
@@ -191,11 +170,11 @@ def unring(series: DwiSeries, *, engine: Engine = "kit") -> DwiSeries:
     normal = slice_axis(series.voxel_sizes)
     if engine == "dipy":
         return series.with_signal(_unring_with_dipy(series.signal, normal))
+    from dtimuscle.imaging.sub_voxel_shifts import unring_images  # numba takes a second, and only this engine needs it
+
+    # A slice with all its volumes is one piece of work.
     slices = np.moveaxis(series.signal, (normal, 3), (0, 1))
-    unrung = np.empty(slices.shape, dtype=np.float32)
-    for place, volumes in enumerate(slices):
-        is_finite = np.isfinite(volumes)
-        unrung[place] = np.where(is_finite, _unring_images(np.where(is_finite, volumes, 0).astype(np.float32)), volumes)
+    unrung = np.stack(share_out(unring_images, slices))
     return series.with_signal(np.ascontiguousarray(np.moveaxis(unrung, (0, 1), (normal, 3))))
 
 
@@ -213,136 +192,6 @@ def slice_axis(voxel_sizes: Floats) -> int:
         0, 1 or 2; the other two axes lie in the slice.
     """
     return int(np.flatnonzero(voxel_sizes > EQUAL_SIZES * voxel_sizes.max())[-1])
-
-
-def _unring_images(images: Floats) -> Floats:
-    """Unring images of shape (k, nx, ny) along both directions."""
-    nx, ny = images.shape[1:]
-    spectra = fft.rfft2(images)
-    along_x = spectra * _saddle(nx, ny)
-    of_x = fft.irfft2(along_x, s=(nx, ny))
-    of_y = fft.irfft2(spectra - along_x, s=(nx, ny))
-    return np.maximum(_unring_axis(of_x, 1) + _unring_axis(of_y, 2), 0)
-
-
-@lru_cache(maxsize=4)
-def _saddle(nx: int, ny: int) -> Floats:
-    """Share of each spatial frequency that is unrung along x, in the layout of `rfft2`.
-
-    Notes
-    -----
-    (1 + cos ky) / (2 + cos kx + cos ky): one where kx is high, zero where ky is, so that ringing along y is
-    left to the other direction. The corner where both are highest is shared evenly.
-    """
-    of_x = 1 + np.cos(2 * np.pi * np.fft.fftfreq(nx))[:, None]
-    of_y = 1 + np.cos(2 * np.pi * np.fft.rfftfreq(ny))
-    both = of_x + of_y
-    return np.divide(of_y, both, out=np.full(both.shape, 0.5), where=both > 1e-9).astype(np.float32)
-
-
-def _unring_axis(images: Floats, axis: int) -> Floats:
-    """Unring images along one axis, some of their lines at a time."""
-    upright = np.moveaxis(images, axis, 0)
-    lines = upright.reshape(len(upright), -1)
-    batches = [_unring_lines(lines[:, at : at + LINES_AT_ONCE]) for at in range(0, lines.shape[1], LINES_AT_ONCE)]
-    return np.moveaxis(np.concatenate(batches, axis=1).reshape(upright.shape), 0, axis)
-
-
-def _unring_lines(lines: Floats) -> Floats:
-    """Average over the shifts of lines of shape (n, m), each as heavy as its variation beside a sample is small."""
-    n, m = lines.shape
-    smallest = max(SMALLEST_VARIATION * float(np.abs(lines).max()), SMALLEST_SQUARED)
-    shifted = np.empty((n + 2 * REACH, m), dtype=np.float32)
-    steps = np.empty((n + 2 * REACH - 1, m), dtype=np.float32)
-    sizes, pairs, slopes = np.empty_like(steps), np.empty_like(steps[1:]), np.empty_like(steps[1:])
-    weight, other = np.empty_like(lines), np.empty_like(lines)
-    total, weights = np.zeros_like(lines), np.zeros_like(lines)
-    for shift, matrix in zip(*_shift_matrices(n), strict=True):
-        # Written into the same memory each time: this loop is bound by the cache, not by arithmetic.
-        np.matmul(matrix, lines, out=shifted)
-        np.subtract(shifted[1:], shifted[:-1], out=steps)
-        np.abs(steps, out=sizes)
-        np.add(sizes[1:], sizes[:-1], out=pairs)
-        _weigh(sizes, pairs, smallest, out=weight, scratch=other)
-        if shift == 0:
-            weight *= REST_WEIGHT
-            total += weight * shifted[REACH:-REACH]
-        else:
-            _limited_slopes(steps, sizes, pairs, smallest, out=slopes)
-            total += weight * _value_back(shifted, steps, slopes, float(shift), out=other)
-        weights += weight
-    total /= weights
-    return total
-
-
-def _weigh(sizes: Floats, pairs: Floats, smallest: float, *, out: Floats, scratch: Floats) -> None:
-    """Weight of each sample: 1 / V², with V the variation on the side where it is less.
-
-    Parameters
-    ----------
-    sizes : ndarray of shape (n + 5, m)
-        Sizes of the steps between neighbours.
-    pairs : ndarray of shape (n + 4, m)
-        Sums of two such steps that follow each other.
-    smallest : float
-        Added, so that a flat line has a weight too.
-    out, scratch : ndarray of shape (n, m)
-        The weights, and memory to work in.
-    """
-    n = len(out)
-    np.multiply(sizes[REACH:][:n], NEAR_WEIGHT / FAR_WEIGHT, out=out)
-    out += pairs[REACH + 1 :][:n]
-    np.multiply(sizes[REACH - 1 :][:n], NEAR_WEIGHT / FAR_WEIGHT, out=scratch)
-    scratch += pairs[:n]
-    np.minimum(out, scratch, out=out)
-    out += smallest
-    np.multiply(out, out, out=out)
-    np.reciprocal(out, out=out)
-
-
-def _limited_slopes(steps: Floats, sizes: Floats, pairs: Floats, smallest: float, *, out: Floats) -> None:
-    """Slope at each sample: harmonic mean of the steps to either side, zero where they differ in sign."""
-    np.multiply(steps[1:], sizes[:-1], out=out)
-    out += steps[:-1] * sizes[1:]
-    pairs += smallest
-    out /= pairs
-
-
-def _value_back(shifted: Floats, steps: Floats, slopes: Floats, shift: float, *, out: Floats) -> Floats:
-    """Value at the sample's own place: a cubic between its shifted place and the neighbour that the shift came from.
-
-    Notes
-    -----
-    The Hermite cubic with limited slopes: a straight line would blur, a parabola overshoot beside edges.
-    """
-    n, t = len(out), abs(shift)
-    here, step = REACH, REACH - 1 if shift > 0 else REACH
-    towards = -1 if shift > 0 else 1
-    np.multiply(steps[step:][:n], towards * t * t * (3 - 2 * t), out=out)
-    out += shifted[here:][:n]
-    # Slopes begin at the second sample of `shifted`.
-    out += slopes[here - 1 :][:n] * np.float32(towards * t * (1 - t) ** 2)
-    out += slopes[here - 1 + towards :][:n] * np.float32(-towards * t * t * (1 - t))
-    return out
-
-
-@lru_cache(maxsize=4)
-def _shift_matrices(n: int) -> tuple[Floats, Floats]:
-    """Shifts in samples, and for each the matrix that shifts a periodic line of n samples.
-
-    Returns
-    -------
-    shifts : ndarray of shape (11,)
-        In samples, from −1/2 to 1/2.
-    matrices : ndarray of shape (11, n + 6, n)
-        Phase ramps in Fourier space, written as the matrix product they are: for lines of a few hundred
-        samples that is faster than transforms, for any n. Three samples are repeated at either end.
-    """
-    shifts = np.arange(-N_SHIFTS, N_SHIFTS + 1) / (2 * N_SHIFTS)
-    ramps = np.exp(2j * np.pi * np.fft.rfftfreq(n) * shifts[:, None])
-    kernels = fft.irfft(ramps, n=n)
-    source = (np.arange(-REACH, n + REACH)[:, None] - np.arange(n)) % n
-    return shifts, kernels[:, source].astype(np.float32)
 
 
 def _unring_with_dipy(signal: Floats, normal: int) -> Floats:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dtimuscle import threads
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.imaging.unring import find_sampling, is_zero_filled, slice_axis, unring
 from dtimuscle.issues import Severity
@@ -230,3 +231,20 @@ def test_a_value_that_is_not_finite_stays_in_its_voxel(value):
     unrung = unring(as_series(broken)).signal
     np.testing.assert_array_equal(np.isfinite(unrung), np.isfinite(broken))
     np.testing.assert_allclose(unrung[30:, 30:], unring(as_series(scanned)).signal[30:, 30:], atol=0.5)
+
+
+@pytest.mark.parametrize("size", [(1, 9), (2, 5), (3, 5), (7, 4), (33, 97)])
+def test_lines_of_any_length_are_shifted(size):
+    x, y = (1 + np.sin(np.linspace(0, np.pi, n)) for n in size)
+    smooth = np.outer(x, y)[:, :, None, None].repeat(2, axis=2).astype(np.float32)
+    unrung = unring(as_series(smooth)).signal
+    assert np.isfinite(unrung).all()
+    assert rmse(unrung, smooth) < 0.1 * smooth.mean()
+
+
+def test_the_number_of_threads_changes_no_bit(monkeypatch):
+    _, scanned = ringing_ellipse(64, 48, n_slices=5)
+    monkeypatch.setattr(threads, "_limits", {"n": 1})
+    one = unring(as_series(scanned)).signal
+    monkeypatch.setattr(threads, "_limits", {"n": 3})
+    np.testing.assert_array_equal(unring(as_series(scanned)).signal, one)
