@@ -20,7 +20,8 @@ from numpy.random import default_rng
 from scipy import fft, ndimage
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable
-from dtimuscle.imaging.denoise import average_alike, denoise
+from dtimuscle.imaging.averaging import average_alike
+from dtimuscle.imaging.denoise import denoise
 from dtimuscle.imaging.mask import foreground_mask
 from dtimuscle.imaging.motion import correct_motion
 from dtimuscle.imaging.noise import gaussian_noise_sd

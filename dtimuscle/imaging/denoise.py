@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats
 from dtimuscle.errors import GridMismatchError, ImageError
@@ -20,14 +19,6 @@ STRIDE = 2
 # A patch counts for the noise level with this power of the part of it that lies in the mask: the magnitude of air
 # varies less than that of tissue (its SD is 0.66 of the noise), and patches that reach into it understate the noise.
 INSIDE_POWER = 4
-
-# Voxels are averaged with others up to this far along each axis in mm, but no more than so many voxels.
-REACH_MM, REACH_VOXELS = 7.5, 3
-
-# Mean squared difference between two voxels at which the weight in their average falls to 1/e, over the variance of
-# the noise that MP-PCA has left in them. Chosen on simulated thighs (seeds 1 and 4, SNR 25) and textures: with 2, FA's
-# RMSE falls from 0.012 to 0.009, but a wave of 5 % in MD (40 mm, SNR 60) loses 12 % of its height instead of 4 %.
-ALIKE = 0.5
 
 # Values held by the patches that are decomposed together (about 16 MB in single precision).
 BATCH_VALUES = 4_000_000
@@ -122,121 +113,6 @@ def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> Denois
 def _share_left(kept: Floats, *, n_voxels: int, n_volumes: int) -> Floats:
     """Share of the noise's variance that stays: that of the mean, and of k components of an m × n matrix."""
     return (1 + kept * (n_voxels + n_volumes - kept) / n_volumes) / n_voxels
-
-
-def average_alike(
-    series: DwiSeries, mask: Bools, remaining_sd: Floats | None, *, weights: NDArray[np.generic] | None = None
-) -> DwiSeries:
-    """Average voxels with those nearby whose signals differ by no more than the noise that MP-PCA has left.
-
-    Where volumes have moved, or muscles meet, a patch holds many components, and each brings its noise along. Once the
-    volumes are aligned, neighbours in the same tissue differ by that noise alone. Each voxel becomes the mean of its
-    neighbours (up to 7.5 mm and three voxels away) with weights exp(−d / (a r²)), where d is the mean over the volumes
-    of the squared difference, r² the variance of the noise left and a = 0.5 (non-local means [1]_; that what differs
-    significantly must not be averaged is from [2]_). Where MP-PCA has left little, next to nothing is averaged.
-
-    Parameters
-    ----------
-    series : DwiSeries
-        Denoised and aligned.
-    mask : ndarray of bool, shape (nx, ny, nz)
-        Voxels to average; the rest keeps its value.
-    remaining_sd : ndarray of shape (nx, ny, nz) or None
-        As `denoise` found it; voxels in which it is unknown or zero keep their value, all of them where it is None.
-    weights : ndarray of shape (nx, ny, nz, n), optional
-        Samples that count, such as those outside lost slices; the others neither count nor change.
-
-    Returns
-    -------
-    DwiSeries
-        The same grid and gradients.
-
-    Raises
-    ------
-    GridMismatchError
-        If the mask has another shape than the series.
-
-    References
-    ----------
-    .. [1] Buades, Coll and Morel, Multiscale Modeling & Simulation 4 (2005) 490–530.
-    .. [2] Becker et al., Medical Image Analysis 16 (2012) 1142–1155.
-    """
-    if mask.shape != series.shape:
-        raise GridMismatchError(
-            f"the mask has shape {mask.shape} but the series {series.shape}. Make the mask on the series' grid."
-        )
-    if remaining_sd is None:
-        return series
-    is_joined = mask & np.isfinite(series.signal).all(axis=3) & (np.nan_to_num(remaining_sd) > 0)
-    if not is_joined.any():
-        return series
-    box = ndimage.find_objects(is_joined.astype(np.uint8))[0]
-    counts = np.ones((*series.shape, 1), dtype=bool) if weights is None else weights
-    # Volumes first, so that one weight serves a run of memory in each of them.
-    signal, counts = (
-        np.ascontiguousarray(np.moveaxis(np.where(is_joined[..., None], values, 0)[box], 3, 0), dtype=np.float32)
-        for values in (series.signal, counts)
-    )
-    nearness = np.divide(1 / np.sqrt(ALIKE), remaining_sd, out=np.zeros(series.shape), where=is_joined)
-    averaged = _average_neighbours(
-        signal, counts, nearness[box].astype(np.float32), offsets=_neighbours(series.voxel_sizes)
-    )
-    result = series.signal.astype(np.float32)
-    result[box] = np.where(is_joined[box][..., None], np.moveaxis(averaged, 0, 3), result[box])
-    return series.with_signal(result)
-
-
-def _neighbours(voxel_sizes: Floats) -> list[tuple[int, ...]]:
-    """Offsets to the neighbours, one of each pair of opposite ones."""
-    reach = np.minimum(np.maximum(np.rint(REACH_MM / voxel_sizes), 1), REACH_VOXELS).astype(int)
-    offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
-    return [tuple(int(step) for step in offset) for offset in offsets if tuple(offset) > (0, 0, 0)]
-
-
-def _average_neighbours(signal: Floats, counts: Floats, nearness: Floats, *, offsets: list[tuple[int, ...]]) -> Floats:
-    """Average voxels with their neighbours.
-
-    Parameters
-    ----------
-    signal : ndarray of shape (n, x, y, z)
-        Signals.
-    counts : ndarray of shape (n, x, y, z) or (1, x, y, z)
-        How much each sample, or each voxel, counts.
-    nearness : ndarray of shape (x, y, z)
-        One over the difference that matters; zero where nothing is to be averaged.
-    offsets : list of tuple of int
-        Steps to the neighbours, one of each pair of opposite ones.
-
-    Returns
-    -------
-    ndarray of shape (n, x, y, z)
-        Weighted means; samples that don't count as they were.
-    """
-    total, norm = signal * counts, counts.copy()
-    n_repeats = len(signal) // len(counts)
-    for offset in offsets:
-        here, there = _overlap(offset, nearness.shape)
-        one, other = signal[:, *here], signal[:, *there]
-        pairs = counts[:, *here] * counts[:, *there]
-        n_known = n_repeats * pairs.sum(axis=0)
-        apart = one - other
-        apart *= apart
-        apart *= pairs
-        scale = nearness[here] * nearness[there] / np.maximum(n_known, 1)
-        weight = np.exp(-apart.sum(axis=0) * scale) * ((scale > 0) & (n_known > 0))
-        of_one, of_other = weight * counts[:, *here], weight * counts[:, *there]
-        total[:, *here] += of_other * other
-        total[:, *there] += of_one * one
-        norm[:, *here] += of_other
-        norm[:, *there] += of_one
-    return np.where(counts > 0, total / np.where(norm > 0, norm, 1), signal)
-
-
-def _overlap(offset: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where voxels have a neighbour at an offset, and where these neighbours are."""
-    here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(offset, shape, strict=True))
-    there = tuple(slice(max(0, step), n + min(0, step)) for step, n in zip(offset, shape, strict=True))
-    return here, there
 
 
 def patch_shape(shape: tuple[int, int, int], n_volumes: int) -> tuple[int, int, int]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, select_shells
 from dtimuscle.errors import ImageError, SettingsError
-from dtimuscle.imaging.denoise import Engine, average_alike, patch_shape
+from dtimuscle.imaging.averaging import average_alike
+from dtimuscle.imaging.denoise import Engine, patch_shape
 from dtimuscle.imaging.denoise import denoise as remove_noise
 from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, MOSTLY_FAT, FatFraction, subtract_fat
 from dtimuscle.imaging.gradients import check_orientation

@@ -3,7 +3,8 @@ import pytest
 
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.errors import GridMismatchError, ImageError
-from dtimuscle.imaging.denoise import average_alike, denoise, patch_shape
+from dtimuscle.imaging.averaging import average_alike
+from dtimuscle.imaging.denoise import denoise, patch_shape
 from dtimuscle.imaging.tensor import fit_tensor
 
 NOISE_SD = 5.0
