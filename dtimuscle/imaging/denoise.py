@@ -9,19 +9,17 @@ from numpy.typing import NDArray
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats
 from dtimuscle.errors import GridMismatchError, ImageError
+from dtimuscle.threads import share_out
 
 Engine = Literal["kit", "dipy"]
+Patches = Literal["overlapping", "centred"]
 
 # Edge of a patch in voxels, and the step between neighbouring patches.
 PATCH_EDGE = 5
 STRIDE = 2
 
-# A patch counts for the noise level with this power of the part of it that lies in the mask: the magnitude of air
-# varies less than that of tissue (its SD is 0.66 of the noise), and patches that reach into it understate the noise.
-INSIDE_POWER = 4
-
-# Values held by the patches that are decomposed together (about 16 MB in single precision).
-BATCH_VALUES = 4_000_000
+# Rows of patches, or of voxels with a patch each, that are one piece of work.
+ROWS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Denoised:
     remaining_sd: Floats | None
 
 
-def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> Denoised:
+def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit", patches: Patches = "overlapping") -> Denoised:
     """Remove noise by MP-PCA.
 
     In a small patch the volumes of a diffusion series are combinations of few components; pure noise spreads
@@ -67,6 +65,10 @@ def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> Denois
         Voxels to denoise; the rest keeps its value.
     engine : {"kit", "dipy"}, default="kit"
         The kit's own kernel, or DIPY's `mppca`.
+    patches : {"overlapping", "centred"}, default="overlapping"
+        Average the patches that overlap in a voxel, on every second corner; or denoise each voxel by the patch around
+        it alone, as published [1]_: what MRtrix3's `dwidenoise` does, to rounding. That form leaves nothing out and
+        subtracts no mean; it takes longer and leaves more noise. Only the kit's kernel reads it.
 
     Returns
     -------
@@ -99,20 +101,18 @@ def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit") -> Denois
         return _denoise_with_dipy(series, mask)
     signal = np.ascontiguousarray(series.signal, dtype=np.float32)
     window = patch_shape(series.shape, signal.shape[3])
-    denoised, variance, kept = _average_patches(signal, mask, window)
+    form = _denoise_centres if patches == "centred" else _average_patches
+    denoised, variance, kept = form(signal, mask, window)
     noise_sd, kept = np.where(mask, np.sqrt(variance), np.nan), np.where(mask, kept, np.nan)
-    share = _share_left(kept, n_voxels=int(np.prod(window)), n_volumes=signal.shape[3])
+    # Without its components the mean over the patch keeps one part in m of the noise; the published form has no mean.
+    n_voxels, n_volumes = int(np.prod(window)), signal.shape[3]
+    share = ((patches != "centred") + kept * (n_voxels + n_volumes - kept) / n_volumes) / n_voxels
     return Denoised(
         series=series.with_signal(np.where(mask[..., None], denoised, signal)),
         noise_sd=noise_sd,
         n_components=kept,
         remaining_sd=noise_sd * np.sqrt(share),
     )
-
-
-def _share_left(kept: Floats, *, n_voxels: int, n_volumes: int) -> Floats:
-    """Share of the noise's variance that stays: that of the mean, and of k components of an m × n matrix."""
-    return (1 + kept * (n_voxels + n_volumes - kept) / n_volumes) / n_voxels
 
 
 def patch_shape(shape: tuple[int, int, int], n_volumes: int) -> tuple[int, int, int]:
@@ -145,41 +145,37 @@ def _cropped(shape: tuple[int, int, int], edge: int) -> tuple[int, int, int]:
 
 def _average_patches(signal: Floats, mask: Bools, window: tuple[int, int, int]) -> tuple[Floats, Floats, Floats]:
     """Denoise every patch that touches the mask and average the overlaps."""
+    from dtimuscle.imaging.mppca_kernels import denoise_patches  # numba takes a second, and only this engine needs it
+
     shape, n_volumes = signal.shape[:3], signal.shape[3]
     voxels = signal.reshape(-1, n_volumes)
     is_finite = np.isfinite(voxels).all(axis=1)
     has_signal = is_finite & (voxels != 0).any(axis=1)
-    voxels = np.where(has_signal[:, None], voxels, np.float32(0))
+    known = np.where(has_signal[:, np.newaxis], voxels, np.float32(0))
     is_inside = mask.ravel() & has_signal
-    first, offsets = _patches(is_inside.reshape(shape), window)
-    total = np.zeros_like(voxels)
-    # Columns: sum of weights, weighted number of components, sum of weights for the noise, weighted variance.
-    summary = np.zeros((len(voxels), 4), dtype=np.float32)
-    batch = max(1, BATCH_VALUES // (len(offsets) * n_volumes))
-    for start in range(0, len(first), batch):
-        corners = first[start : start + batch]
-        places = corners[:, None] + offsets
-        denoised, variance, kept = _denoise_patches(voxels[places], has_signal[places])
-        weight = 1 / (1 + kept)
-        denoised *= weight[:, None, None]
-        noise_weight = weight * is_inside[places].mean(axis=1, dtype=np.float32) ** INSIDE_POWER
-        facts = np.stack([weight, weight * kept, noise_weight, noise_weight * variance], axis=1)
-        # Patches have different corners, so one offset never meets a voxel twice.
-        for place, offset in enumerate(offsets):
-            total[corners + offset] += denoised[:, place]
-            summary[corners + offset] += facts
+    rows, offsets = _patches(is_inside.reshape(shape), window)
+    plane = shape[1] * shape[2]
+    runs = [(int(row[0] // plane * plane), int((row[-1] // plane + window[0]) * plane)) for row in rows]
+
+    def denoise_row(place: int) -> tuple[Floats, Floats]:
+        return denoise_patches(known, has_signal, is_inside, rows[place], offsets, *runs[place])
+
+    total, summary = np.zeros_like(known), np.zeros((len(known), 4), dtype=np.float32)
+    for (first, end), (denoised, facts) in zip(runs, share_out(denoise_row, range(len(rows))), strict=True):
+        total[first:end] += denoised
+        summary[first:end] += facts
     with np.errstate(invalid="ignore"):
         total /= summary[:, :1]
         kept, variance = summary[:, 1] / summary[:, 0], summary[:, 3] / summary[:, 2]
     np.maximum(total, 0, out=total)
-    total[~has_signal] = signal.reshape(-1, n_volumes)[~has_signal]
+    total[~has_signal] = voxels[~has_signal]
     # Where nothing varies there is no noise; where a value is not finite nothing is known.
     variance[~has_signal] = kept[~has_signal] = np.where(is_finite, 0, np.nan)[~has_signal]
     return total.reshape(signal.shape), variance.reshape(shape), kept.reshape(shape)
 
 
-def _patches(mask: Bools, window: tuple[int, int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Flat index of each patch's first voxel, and of its other voxels from there on."""
+def _patches(mask: Bools, window: tuple[int, int, int]) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+    """Flat index of each patch's first voxel, some rows of patches at a time, and of its voxels from there on."""
     shape = mask.shape
     starts = [
         np.unique(np.append(np.arange(0, n - edge + 1, STRIDE), n - edge))
@@ -187,53 +183,32 @@ def _patches(mask: Bools, window: tuple[int, int, int]) -> tuple[NDArray[np.intp
     ]
     touches = sliding_window_view(mask, window)[np.ix_(*starts)].any(axis=(3, 4, 5))
     corners = np.ravel_multi_index(tuple(np.meshgrid(*starts, indexing="ij")), shape)
-    offsets = np.ravel_multi_index(tuple(np.indices(window)), shape)
-    return corners[touches], offsets.ravel()
+    offsets = np.ravel_multi_index(tuple(np.indices(window)), shape).ravel()
+    groups = range(0, len(corners), ROWS_AT_ONCE)
+    rows = [corners[at : at + ROWS_AT_ONCE][touches[at : at + ROWS_AT_ONCE]] for at in groups]
+    return [row for row in rows if len(row)], offsets
 
 
-def _denoise_patches(patches: Floats, is_there: Bools) -> tuple[Floats, Floats, Floats]:
-    """Drop the noise components of patches of shape (p, m voxels, n volumes); voxels that are not there are zero.
+def _denoise_centres(signal: Floats, mask: Bools, window: tuple[int, int, int]) -> tuple[Floats, Floats, Floats]:
+    """Denoise each voxel of the mask by the patch around it; at the border the patch is moved inwards."""
+    from dtimuscle.imaging.mppca_kernels import denoise_centres  # numba takes a second, and only this engine needs it
 
-    Notes
-    -----
-    The mean over the patch is left out first: it is signal, and without it one component fewer has to be
-    found. The eigenvalues of the n × n product are the squared singular values of the patch.
-    """
-    n_voxels = np.count_nonzero(is_there, axis=1)
-    mean = patches.sum(axis=1, keepdims=True) / n_voxels[:, None, None].astype(np.float32)
-    centred = patches - mean
-    if not is_there.all():
-        centred *= is_there[:, :, None]
-    eigenvalues, vectors = np.linalg.eigh(centred.transpose(0, 2, 1) @ centred)
-    variance, kept = _noise_level(eigenvalues, n_voxels=n_voxels - 1)
-    n_volumes = patches.shape[2]
-    vectors *= np.arange(n_volumes) >= (n_volumes - kept)[:, None, None]
-    denoised = centred @ (vectors @ vectors.transpose(0, 2, 1)) + mean
-    return denoised, variance.astype(np.float32), kept.astype(np.float32)
-
-
-def _noise_level(eigenvalues: Floats, *, n_voxels: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp]]:
-    """Noise variance and number of signal components from ascending eigenvalues of shape (p, n).
-
-    Notes
-    -----
-    With q = max(m, n), r = min(m, n) and λ = eigenvalue / q, the k smallest are noise as long as their range
-    stays below 4 σ² √γ, where σ² is their mean and γ = k / (q − (r − k)) [2]_ of `denoise`. Each patch has its
-    own number of voxels m; a patch of one voxel has no noise to tell, and keeps its mean.
-    """
-    n_volumes = eigenvalues.shape[1]
-    q, r = np.maximum(n_voxels, n_volumes)[:, None], np.minimum(n_voxels, n_volumes)[:, None]
-    # The first n − r eigenvalues are zero by construction; k counts from the one after them.
-    k = np.arange(1, n_volumes + 1) - (n_volumes - r)
-    counts = k > 0
-    scaled = np.where(counts, np.maximum(eigenvalues, 0), 0).astype(np.float64) / q
-    least = np.take_along_axis(scaled, np.minimum(n_volumes - r, n_volumes - 1), axis=1)
-    k = np.maximum(k, 1)
-    mean = np.cumsum(scaled, axis=1) / k
-    spread = (scaled - least) / (4 * np.sqrt(k / np.maximum(q - (r - k), 1)))
-    kept = np.argmax(((spread <= mean) & counts)[:, ::-1], axis=1)
-    kept[r[:, 0] < 1] = 0
-    return np.take_along_axis(mean, n_volumes - 1 - kept[:, None], axis=1)[:, 0], kept
+    shape, n_volumes = signal.shape[:3], signal.shape[3]
+    is_known = np.isfinite(signal).all(axis=3)
+    voxels = np.where(is_known[..., np.newaxis], signal, np.float32(0)).reshape(-1, n_volumes)
+    places = np.argwhere(mask & is_known)
+    first = np.clip(places - np.array(window) // 2, 0, np.array(shape) - window)
+    centres, corners = (np.ravel_multi_index(tuple(each.T), shape) for each in (places, first))
+    offsets = np.ravel_multi_index(tuple(np.indices(window)), shape).ravel()
+    n_pieces = max(1, len(centres) // (ROWS_AT_ONCE * shape[1]))
+    pieces = zip(np.array_split(centres, n_pieces), np.array_split(corners, n_pieces), strict=True)
+    found = share_out(lambda piece: denoise_centres(voxels, *piece, offsets), pieces)
+    denoised, variance, kept = signal.copy(), np.full(shape, np.nan), np.full(shape, np.nan)
+    summary = np.concatenate([facts for _, facts in found])
+    at = tuple(places.T)
+    denoised[at] = np.maximum(np.concatenate([values for values, _ in found]), 0)
+    variance[at], kept[at] = summary.T
+    return denoised, variance, kept
 
 
 def _denoise_with_dipy(series: DwiSeries, mask: Bools) -> Denoised:

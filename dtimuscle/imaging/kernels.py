@@ -13,7 +13,7 @@ from numba import njit
 
 # Modules that hold kernels, each compiled on its own: a cached kernel is made anew when its own file changes, and in
 # that file alone may stand what it calls.
-MODULES = ("averaging_kernels", "motion_kernels", "sub_voxel_shifts")
+MODULES = ("averaging_kernels", "motion_kernels", "mppca_kernels", "sub_voxel_shifts")
 
 # Sums may be reordered for vector instructions, which a processor always does in the same way. Infinite and undefined
 # values keep their meaning.
