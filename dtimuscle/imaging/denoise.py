@@ -194,7 +194,7 @@ def _denoise_centres(signal: Floats, mask: Bools, window: tuple[int, int, int]) 
     from dtimuscle.imaging.mppca_kernels import denoise_centres  # numba takes a second, and only this engine needs it
 
     shape, n_volumes = signal.shape[:3], signal.shape[3]
-    is_known = np.isfinite(signal).all(axis=3)
+    is_known = np.asarray(np.isfinite(signal).all(axis=3))
     voxels = np.where(is_known[..., np.newaxis], signal, np.float32(0)).reshape(-1, n_volumes)
     places = np.argwhere(mask & is_known)
     first = np.clip(places - np.array(window) // 2, 0, np.array(shape) - window)

@@ -2,12 +2,15 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from traitlets import Unicode
 
 from dtimuscle.errors import NotebookError
@@ -23,6 +26,19 @@ if TYPE_CHECKING:
 NOTEBOOKS = ("01_preprocessing", "02_tensor_fitting", "03_roi_statistics", "04_modelling", "05_replication")
 
 
+# Under this name papermill knows our way to execute.
+ENGINE = "dtimuscle"
+
+# A kernel on a busy machine may take so long to answer for the first time.
+START_SECONDS = 120
+
+# What most notebooks import; a kernel does so while the participants are still being worked on.
+_HEAVY = "import dtimuscle.running.session, dtimuscle.presentation.figures, sklearn.linear_model, statsmodels.api"
+
+# A clean namespace and cells that count from 1, in a kernel that has executed another notebook.
+_FORGET = "get_ipython().reset(new_session=True)"
+
+
 class SocketKernelManager(AsyncKernelManager):
     """Talks to its kernel through files instead of network ports, which runs in parallel may grab from each other."""
 
@@ -32,6 +48,50 @@ class SocketKernelManager(AsyncKernelManager):
         # The files of every kernel would be called kernel-ipc-1 … in the notebooks' folder otherwise.
         name = f"dtimuscle-{uuid4().hex[:12]}"
         return str(Path(gettempdir()) / name) if self.transport == "ipc" else super()._ip_default()
+
+
+class WarmKernel:
+    """A kernel that executes one notebook after the other, each in a clean namespace.
+
+    A kernel of its own costs each notebook some five seconds for start and imports.
+    """
+
+    def __init__(self) -> None:
+        self.manager = SocketKernelManager(kernel_name="python3")
+
+    def __enter__(self) -> Self:
+        """Start the kernel and let it import; nobody waits for that."""
+        with _without_deprecations():
+            run_sync(self.manager.start_kernel)(cwd=str(places.notebooks_folder()))
+            self._tell(_HEAVY, wait=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the kernel at once: it holds nothing that would have to be saved."""
+        with _without_deprecations():
+            run_sync(self.manager.shutdown_kernel)(now=True)
+
+    def forget(self) -> None:
+        """Forget all variables of the notebook before."""
+        with _without_deprecations():
+            self._tell(_FORGET, wait=True)
+
+    def _tell(self, code: str, *, wait: bool) -> None:
+        client = self.manager.blocking_client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=START_SECONDS)
+            client.execute(code, silent=True, store_history=False, reply=wait)
+        finally:
+            client.stop_channels()
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
+    # papermill asks ipykernel and jupyter_client in ways that they have deprecated; no number depends on it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def notebook_path(notebook: str) -> Path:
@@ -70,7 +130,7 @@ def parameters_for(notebook: str, study: Study, run: Run) -> dict[str, Any]:
     return {name: leaves[name] for name in names if name in leaves} | {"run_folder": str(run.folder)}
 
 
-def execute(notebook: str, parameters: dict[str, Any], run: Run) -> "NotebookNode":
+def execute(notebook: str, parameters: dict[str, Any], run: Run, *, kernel: WarmKernel | None = None) -> "NotebookNode":
     """Execute a notebook and keep the executed copy in the run's folder, also when it fails.
 
     Parameters
@@ -81,6 +141,8 @@ def execute(notebook: str, parameters: dict[str, Any], run: Run) -> "NotebookNod
         Values for its `parameters` cell.
     run : Run
         Where the executed notebook goes.
+    kernel : WarmKernel, optional
+        Which executes it; one of its own by default.
 
     Returns
     -------
@@ -92,15 +154,36 @@ def execute(notebook: str, parameters: dict[str, Any], run: Run) -> "NotebookNod
     NotebookError
         If a parameter is unknown or of the wrong type, or a cell fails.
     """
+    if kernel is not None:
+        return _execute(notebook, parameters, run, kernel)
+    with WarmKernel() as own:
+        return _execute(notebook, parameters, run, own)
+
+
+def _execute(notebook: str, parameters: dict[str, Any], run: Run, kernel: WarmKernel) -> "NotebookNode":
     source = notebook_path(notebook)
     check_parameters(source, parameters)
     output = run.notebook_file(notebook)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # papermill asks ipykernel and jupyter_client in ways that they have deprecated; no number depends on it.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    kernel.forget()
+    with _without_deprecations():
         from papermill import PapermillExecutionError, execute_notebook
+        from papermill.clientwrap import PapermillNotebookClient
+        from papermill.engines import NBClientEngine, papermill_engines
 
+        class WarmEngine(NBClientEngine):  # type: ignore[misc]
+            """Executes in a kernel that is there already, and lets it live."""
+
+            @classmethod
+            def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> "NotebookNode":
+                client = PapermillNotebookClient(nb_man, km=kernel.manager, kernel_name=kernel_name)
+                try:
+                    return client.execute()
+                finally:
+                    if client.kc is not None:
+                        client.kc.stop_channels()
+
+        papermill_engines.register(ENGINE, WarmEngine)
         try:
             return execute_notebook(
                 source,
@@ -109,7 +192,7 @@ def execute(notebook: str, parameters: dict[str, Any], run: Run) -> "NotebookNod
                 cwd=source.parent,
                 kernel_name="python3",
                 progress_bar=False,
-                kernel_manager_class=SocketKernelManager,
+                engine_name=ENGINE,
             )
         except PapermillExecutionError as error:
             what = str(error.evalue).strip() or error.ename

@@ -6,11 +6,12 @@ shown exhibits between the notebook's own words, so page and notebook cannot dif
 """
 
 import ast
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.presentation.participant_page import PageSection, participant_page, participants_page
 from dtimuscle.rating import Rating, ScanNumbers
 from dtimuscle.running.cohort_page import rate_scans
+from dtimuscle.running.kept import plan_pages
 from dtimuscle.running.labels import read_muscles, with_atlases
 from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import TAG
@@ -40,6 +42,7 @@ from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, places
 from dtimuscle.store.bids import Scan
 from dtimuscle.store.derivatives import Derivatives
+from dtimuscle.store.files import plain
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run, versions
 
@@ -484,10 +487,29 @@ class _Written:
     issue: Issue | None = None
 
 
+@dataclass(frozen=True)
+class PagesWritten:
+    """What became of the participants' pages.
+
+    Parameters
+    ----------
+    failures : tuple of Issue
+        Why a page could not be written; the others are there.
+    seconds : float
+        How long it took to write them.
+    is_kept : bool
+        Whether those of an earlier run still hold.
+    """
+
+    failures: tuple[Issue, ...]
+    seconds: float
+    is_kept: bool = False
+
+
 def write_participant_pages(
     run: Run, study: Study, processing: Processing, *, progress: Progress, command: str = ""
-) -> tuple[Issue, ...]:
-    """Write the page of each participant, several at a time, and a list of them.
+) -> PagesWritten:
+    """Write the page of each participant, several at a time, and a list of them, unless they are there already.
 
     Parameters
     ----------
@@ -504,10 +526,14 @@ def write_participant_pages(
 
     Returns
     -------
-    tuple of Issue
-        Why a page could not be written; the others are there.
+    PagesWritten
+        Which failed and why, and how long it took.
     """
+    begun = time.monotonic()
     pages = _pages_of(run, study, processing, command=command)
+    part = plan_pages(run, processing, _shown_on(pages))
+    if part.is_kept:
+        return PagesWritten((), run.read_receipt(part.name)["seconds"], is_kept=True)
 
     def tell(written: _Written) -> None:
         if written.issue is not None:
@@ -515,13 +541,26 @@ def write_participant_pages(
         progress.advance(written.name)
 
     names = [scan.name for scan in pages.scans]
+    run.forget_participant_pages()
     progress.start("Participant pages", len(names))
     work = partial(_write_page, pages=pages)
     done = map_in_order(work, names, workers=study.execution.workers, on_done=tell, on_lost=_lost)
     progress.finish()
     boards = [(Link(page.name, run.participant_page(page.name)), page.board) for page in done if page.board is not None]
     run.write_page(run.participants_index, participants_page(boards, replace(pages.context, root="")))
-    return tuple(page.issue for page in done if page.issue is not None)
+    failures = tuple(page.issue for page in done if page.issue is not None)
+    seconds = time.monotonic() - begun
+    if not failures:
+        files = [run.participants_index, *map(run.participant_page, names)]
+        run.write_receipt(part.name, part.basis, files, seconds=seconds)
+    return PagesWritten(failures, seconds)
+
+
+def _shown_on(pages: RunPages) -> list[Any]:
+    """Tell what stands on the pages besides the participants' own results; when and how they were made is no reason."""
+    context = asdict(replace(pages.context, created="", command=""))
+    rated = [[asdict(numbers), rating.to_dict()] for numbers, rating in pages.ratings.values()]
+    return [plain(context), plain(rated)]
 
 
 def _write_page(name: str, *, pages: RunPages) -> _Written:

@@ -14,9 +14,10 @@ from dtimuscle.presentation.participant_links import from_folder_below, only_to
 from dtimuscle.presentation.tables.cohort import VERDICT_TITLES
 from dtimuscle.rating import Rating, Verdict, count_verdicts
 from dtimuscle.running.cohort_page import LEFT_OUT
+from dtimuscle.running.kept import settings_read_by
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.studies import read_published
-from dtimuscle.settings import Study, fingerprint
+from dtimuscle.settings import Study
 from dtimuscle.store.files import plain
 from dtimuscle.store.runs import COHORT_PAGE, Run
 
@@ -67,23 +68,16 @@ def show_exhibit(run: Run, study: Study, exhibit: Exhibit, *, notebook: str, pos
         svg=f"figures/{exhibit.name}.svg" if is_figure else "",
         png=f"figures/{exhibit.name}.png" if is_figure else "",
     )
-    made_with = _settings_read_by(notebook, study)
+    made_with = settings_read_by(notebook, study)
     html, svg = from_folder_below(exhibit.html), from_folder_below(exhibit.svg)
     record = {"position": position, "made_with": made_with, "card": card.to_dict(), "html": html}
     run.write_exhibit(exhibit.name, record, exhibit.data, svg=svg, png=exhibit.png)
 
 
-def _settings_read_by(notebook: str, study: Study) -> str:
-    """Hash the settings on which a notebook's results rest: its own and those of the notebooks before it."""
-    sections = ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "quality", "replication")
-    n_read = dict(zip(NOTEBOOKS, (3, 4, 7, 7, 8), strict=True))[notebook]
-    return fingerprint([getattr(study, section).model_dump(mode="json") for section in sections[:n_read]])
-
-
 def _outdated(records: list[dict[str, Any]], study: Study) -> list[Issue]:
     """Say which notebooks' tables and figures were made with other settings than the run now has."""
     made_with = {record["card"]["notebook"]: record["made_with"] for record in records}
-    old = sorted(notebook for notebook, made in made_with.items() if made != _settings_read_by(notebook, study))
+    old = sorted(notebook for notebook, made in made_with.items() if made != settings_read_by(notebook, study))
     what = "shows tables and figures that were made with other settings than the run has now."
     return [Issue(Severity.WARNING, notebook, what, "Run this notebook again.") for notebook in old]
 

@@ -1,6 +1,8 @@
 """A whole study without anybody watching: check, process, run the notebooks, write the pages."""
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort_page import require_known
+from dtimuscle.running.kept import PARTICIPANT_PAGES, Part, plan_notebooks
 from dtimuscle.running.labels import with_atlases
-from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
+from dtimuscle.running.notebooks import NOTEBOOKS, WarmKernel, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import check_parameters
 from dtimuscle.running.participant_pages import write_participant_pages
@@ -43,7 +46,9 @@ class StudyOutcome:
     run : Run
         Folder of the results.
     notebooks : tuple of str
-        Notebooks that ran to their end.
+        Notebooks that ran to their end, or had done so with the same settings and data in this folder.
+    kept : tuple of str
+        Of these, and of the participants' pages, what an earlier run had left.
     outcomes : tuple of Outcome
         One for each scan.
     failures : tuple of Issue
@@ -54,6 +59,7 @@ class StudyOutcome:
 
     run: Run
     notebooks: tuple[str, ...]
+    kept: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     failures: tuple[Issue, ...]
     issues: tuple[Issue, ...]
@@ -87,38 +93,66 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     run = Run((folder or reports_folder() / study.name).resolve())
     _check_settings(study, run)
     dataset = _open_input(study, run, progress)
-    run.clear()
+    run.begin()
     run.write_study(study)
-    processing = process(dataset, study, progress=progress) if dataset else None
-    second = read_second(processing, study, progress=progress) if processing else None
-    seconds = {"participants": time.monotonic() - begun}
-    plan, left_out = _plan(processing)
-    failures = list(processing.failures) if processing else []
-    failures += second_failures(second) if second else ()
-    finished = []
-    progress.start("Notebooks", len(plan))
-    for notebook in plan:
-        started = time.monotonic()
-        try:
-            execute(notebook, parameters_for(notebook, study, run), run)
-        except DtiMuscleError as error:
-            failures.append(Issue(Severity.ERROR, notebook, " ".join(str(error).split())))
-            progress.note(str(failures[-1]))
-            break
-        finally:
-            seconds[notebook] = time.monotonic() - started
-            progress.advance(notebook)
-        finished.append(notebook)
-    progress.finish()
-    if processing and processing.scans and study.execution.participant_pages:
-        started = time.monotonic()
-        failures += write_participant_pages(run, study, processing, progress=progress, command=command)
-        seconds["participant pages"] = time.monotonic() - started
+    with ExitStack() as stack:
+        # The kernel makes itself ready while the participants are worked on, if it is sure to be needed.
+        is_sure = not all(part.is_kept for part in plan_notebooks(MODEL_NOTEBOOKS, study, run))
+        kernel = stack.enter_context(WarmKernel()) if is_sure else None
+        processing = process(dataset, study, progress=progress) if dataset else None
+        second = read_second(processing, study, progress=progress) if processing else None
+        seconds = {"participants": time.monotonic() - begun}
+        plan, left_out = _plan(processing)
+        failures = list(processing.failures) if processing else []
+        failures += second_failures(second) if second else ()
+        processings = [each for each in (processing, second) if each]
+        parts = plan_notebooks(plan, study, run, processings)
+        kept = [part.name for part in parts if part.is_kept]
+        # Whether the participants' pages still hold is known when notebook 03 has rated the scans.
+        wants_pages = bool(processing and processing.scans and study.execution.participant_pages)
+        run.keep_only([*kept, PARTICIPANT_PAGES] if wants_pages else kept)
+        seconds |= {name: run.read_receipt(name)["seconds"] for name in kept}
+        pending = [part for part in parts if not part.is_kept]
+        if pending:
+            kernel = kernel or stack.enter_context(WarmKernel())
+            taken, failed = _execute(pending, study, run, kernel=kernel, progress=progress)
+            seconds |= taken
+            failures += failed
+    if processing and wants_pages:
+        written = write_participant_pages(run, study, processing, progress=progress, command=command)
+        failures += written.failures
+        if written.is_kept:
+            kept.append(PARTICIPANT_PAGES)
+        seconds[PARTICIPANT_PAGES] = written.seconds
     known = processing.issues if processing else ()
     run.write_issues("run", tuple(dict.fromkeys((*failures, *left_out, *known))))
-    _write_pages(run, study, dataset, seconds, command)
+    _write_pages(run, study, dataset, command=command, seconds=seconds, kept=kept)
     outcomes = processing.outcomes if processing else ()
-    return StudyOutcome(run, tuple(finished), outcomes, tuple(failures), run.read_issues())
+    finished = tuple(part.name for part in parts if run.read_receipt(part.name))
+    return StudyOutcome(run, finished, tuple(kept), outcomes, tuple(failures), run.read_issues())
+
+
+def _execute(
+    parts: Sequence[Part], study: Study, run: Run, *, kernel: WarmKernel, progress: Progress
+) -> tuple[dict[str, float], list[Issue]]:
+    """Execute notebooks one after the other until one fails; return their seconds, and why the last one failed."""
+    progress.start("Notebooks", len(parts))
+    seconds: dict[str, float] = {}
+    failures: list[Issue] = []
+    for part in parts:
+        started = time.monotonic()
+        try:
+            execute(part.name, parameters_for(part.name, study, run), run, kernel=kernel)
+        except DtiMuscleError as error:
+            failures.append(Issue(Severity.ERROR, part.name, " ".join(str(error).split())))
+            progress.note(str(failures[-1]))
+        seconds[part.name] = time.monotonic() - started
+        progress.advance(part.name)
+        if failures:
+            break
+        run.write_receipt(part.name, part.basis, run.files_of(part.name), seconds=seconds[part.name])
+    progress.finish()
+    return seconds, failures
 
 
 def _check_settings(study: Study, run: Run) -> None:
@@ -197,12 +231,16 @@ def _plan(processing: Processing | None) -> tuple[list[str], list[Issue]]:
     return list(NOTEBOOKS), []
 
 
-def _write_pages(run: Run, study: Study, dataset: Dataset | None, seconds: dict[str, float], command: str) -> None:
+def _write_pages(
+    run: Run, study: Study, dataset: Dataset | None, *, command: str, seconds: dict[str, float], kept: list[str]
+) -> None:
     if dataset:
         simulated = dataset.is_simulated
         inputs = {scan.name: file_digest(scan.image) for scan in dataset.scans}
     else:
         simulated = bool(run.has_roi_table and run.read_roi_table()["is_simulated"].any())
         inputs = {"roi_table": file_digest(Path(study.data.roi_table))}
-    run.write_record(study, is_simulated=simulated, command=command, seconds=seconds, inputs=inputs)
+    # What was kept took its seconds when it was made.
+    made = {name: run.read_receipt(name)["finished"] for name in kept}
+    run.write_record(study, is_simulated=simulated, command=command, seconds=seconds, kept=made, inputs=inputs)
     write_pages(run, study, is_simulated=simulated)

@@ -227,6 +227,27 @@ def write_receipt(derivatives: Derivatives, step: str, scan: Scan, key: str) -> 
     write_json(_receipt_file(derivatives, step, scan), {"key": key, "outputs": outputs})
 
 
+def receipt_digest(derivatives: Derivatives, step: str, scan: Scan) -> str:
+    """Hash what is known of a participant's files in a step's dataset.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    step : str
+        `preprocessed`, `tensor` or `muscles`.
+    scan : Scan
+        A participant whose step is done.
+
+    Returns
+    -------
+    str
+        The same as long as the files rest on the same inputs and settings and hold the same.
+    """
+    receipt = read_json(_receipt_file(derivatives, step, scan))
+    return fingerprint([receipt["key"], {name: output["sha256"] for name, output in receipt["outputs"].items()}])
+
+
 def is_current(derivatives: Derivatives, step: str, scan: Scan, key: str) -> bool:
     """Tell whether a participant's files are there, undamaged, and made from the same inputs and settings.
 

@@ -43,6 +43,23 @@ def registry_file() -> Path:
     return ROOT / "data" / "muscles.tsv"
 
 
+def kit_files() -> tuple[Path, ...]:
+    """Return the files that make up the kit: its modules and templates, and the data files that come with it.
+
+    Returns
+    -------
+    tuple of Path
+        In alphabetical order.
+    """
+    of_package = (ROOT / "dtimuscle").rglob("*.*")
+    of_data = (path for name in ("*.*", "*/*.*") for path in (ROOT / "data").glob(name))
+    kinds = {".py", ".html", ".css", ".js", ".yaml", ".tsv"}
+    made = {"simulated", "derivatives"}
+    return tuple(
+        sorted(path for path in (*of_package, *of_data) if path.suffix in kinds and path.parent.name not in made)
+    )
+
+
 def published_folder() -> Path:
     """Return the folder of published numbers and claims.
 

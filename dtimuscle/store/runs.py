@@ -1,7 +1,7 @@
 """A run's folder under reports/: its settings, exhibits, tables, figures and pages."""
 
 import platform
-import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from dtimuscle.participants import check_participants
 from dtimuscle.settings import Study
 from dtimuscle.store.derivatives import read_roi_table, write_roi_table
 from dtimuscle.store.files import (
+    file_digest,
     plain,
     read_json,
     read_text,
@@ -42,6 +43,32 @@ MARKER = ".dtimuscle-run"
 RATINGS = "ratings.json"
 READERS_TABLE = "readers.tsv"
 COHORT_PAGE = "cohort.html"
+PARTICIPANTS_INDEX = "participants.html"
+ISSUES = "issues.json"
+
+# What each part of a run rests on, so that the next run can tell whether it still holds.
+RECEIPTS = ".receipts"
+
+# What notebooks leave for those after them, besides what they show.
+HANDED_ON = {
+    "03_roi_statistics": ("roi.tsv", "roi.json", "participants.tsv", READERS_TABLE, RATINGS),
+    "04_modelling": ("tables/estimates.csv",),
+}
+
+# All that a run makes, apart from its settings and the pages of its notebooks.
+MADE_FOLDERS = ("exhibits", "figures", "tables", "pages", "notebooks", "participants", RECEIPTS)
+NAMED_FILES = (
+    "index.html",
+    "results.json",
+    "run.json",
+    "roi.tsv",
+    "roi.json",
+    READERS_TABLE,
+    "participants.tsv",
+    PARTICIPANTS_INDEX,
+    RATINGS,
+    COHORT_PAGE,
+)
 
 
 def versions() -> dict[str, str]:
@@ -78,8 +105,8 @@ class Run:
         """The settings of the run, as each notebook left them to the next."""
         return self.folder / "study.yaml"
 
-    def clear(self) -> None:
-        """Remove what an earlier run left here, and nothing else.
+    def begin(self) -> None:
+        """Make sure that the folder may be written, and take away what says that an earlier run is complete.
 
         Raises
         ------
@@ -90,24 +117,110 @@ class Run:
             raise SettingsError(
                 f"{self.folder}: holds files that are not a run's. Name an empty or new folder with --out."
             )
-        for name in ("exhibits", "figures", "tables", "pages", "notebooks", "participants"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in (
-            "index.html",
-            "results.json",
-            "run.json",
-            "roi.tsv",
-            "roi.json",
-            READERS_TABLE,
-            "participants.tsv",
-            self.participants_index,
-            "issues.json",
-            RATINGS,
-            COHORT_PAGE,
-        ):
+        for name in ("index.html", "results.json", "run.json"):
             (self.folder / name).unlink(missing_ok=True)
-        for page in self.folder.glob("[0-9][0-9]_*.html"):
-            page.unlink()
+
+    def keep_only(self, parts: Collection[str]) -> None:
+        """Remove what an earlier run has left here, apart from what some of its parts have made, and nothing else.
+
+        Parameters
+        ----------
+        parts : collection of str
+            Names of the parts whose files stay, such as `04_modelling`.
+        """
+        records = {part: self.read_receipt(part) for part in parts}
+        kept = {self.folder / name for record in records.values() for name in record.get("files", ())}
+        kept |= {self._receipt_file(part) for part in parts}
+        named = (self.folder / name for name in NAMED_FILES)
+        within = (path for name in MADE_FOLDERS for path in (self.folder / name).rglob("*") if path.is_file())
+        for path in (*named, *within, *self.folder.glob("[0-9][0-9]_*.html")):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+        issues = {part: found for part, found in self._issue_records().items() if part in parts}
+        if (self.folder / ISSUES).is_file():
+            write_json(self.folder / ISSUES, issues)
+
+    # What each part of a run rests on, and what it has made
+
+    def _receipt_file(self, part: str) -> Path:
+        return self.folder / RECEIPTS / f"{part}.json"
+
+    def files_of(self, notebook: str) -> tuple[str, ...]:
+        """Return what a notebook has left here, its executed copy among them.
+
+        Parameters
+        ----------
+        notebook : str
+            Its name without suffix, `04_modelling`.
+
+        Returns
+        -------
+        tuple of str
+            Paths within the run's folder, in alphabetical order.
+        """
+        cards = [record["card"] for record in self.read_exhibits()]
+        shown = [card for card in cards if card["notebook"] == notebook]
+        names = {f"exhibits/{card['name']}.json" for card in shown}
+        names |= {card[kind] for card in shown for kind in ("csv", "svg", "png") if card[kind]}
+        names |= {f"notebooks/{notebook}.ipynb", *HANDED_ON.get(notebook, ())}
+        return tuple(sorted(name for name in names if (self.folder / name).is_file()))
+
+    def write_receipt(self, part: str, basis: Mapping[str, str], files: Collection[str], *, seconds: float) -> None:
+        """Note what a part of the run rests on and what it has made.
+
+        Parameters
+        ----------
+        part : str
+            A notebook, or `participant pages`.
+        basis : mapping of str to str
+            What it rests on, each with a hash.
+        files : collection of str
+            Paths within the run's folder.
+        seconds : float
+            How long it took.
+        """
+        made = {name: file_digest(self.folder / name) for name in files}
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(
+            self._receipt_file(part), {"basis": dict(basis), "files": made, "seconds": seconds, "finished": when}
+        )
+
+    def read_receipt(self, part: str) -> dict[str, Any]:
+        """Return what a part of an earlier run rests on and has made.
+
+        Parameters
+        ----------
+        part : str
+            A notebook, or `participant pages`.
+
+        Returns
+        -------
+        dict
+            `basis`, `files` (paths within the run's folder, with their hashes), `seconds` and `finished`; empty without
+            an earlier run.
+        """
+        path = self._receipt_file(part)
+        return read_json(path) if path.is_file() else {}
+
+    def damaged_files(self, part: str) -> tuple[str, ...]:
+        """Return which files of a part of an earlier run are gone or have been changed.
+
+        Parameters
+        ----------
+        part : str
+            A notebook, or `participant pages`.
+
+        Returns
+        -------
+        tuple of str
+            Paths within the run's folder.
+        """
+        made = self.read_receipt(part).get("files", {})
+        return tuple(
+            name
+            for name, digest in made.items()
+            if not (self.folder / name).is_file() or file_digest(self.folder / name) != digest
+        )
 
     # Settings
 
@@ -362,7 +475,7 @@ class Run:
         """
         kept = self._issue_records()
         kept[notebook] = [issue.to_dict() for issue in issues]
-        write_json(self.folder / "issues.json", kept)
+        write_json(self.folder / ISSUES, kept)
 
     def read_issues(self) -> tuple[Issue, ...]:
         """Return the issues of all notebooks, each once.
@@ -376,7 +489,7 @@ class Run:
         return tuple(dict.fromkeys(Issue.from_dict(record) for record in records))
 
     def _issue_records(self) -> dict[str, list[dict[str, str]]]:
-        path = self.folder / "issues.json"
+        path = self.folder / ISSUES
         return read_json(path) if path.is_file() else {}
 
     # Notebooks and pages
@@ -434,10 +547,15 @@ class Run:
         """
         return tuple(path.stem for path in sorted((self.folder / "participants").glob("sub-*.html")))
 
+    def forget_participant_pages(self) -> None:
+        """Remove the participants' pages, so that nobody's outlives the dataset."""
+        for path in (*(self.folder / "participants").glob("*.html"), self._receipt_file("participant pages")):
+            path.unlink(missing_ok=True)
+
     @property
     def participants_index(self) -> str:
         """Where the list of the participants' pages lies, within the run's folder."""
-        return "participants.html"
+        return PARTICIPANTS_INDEX
 
     @property
     def has_participant_pages(self) -> bool:
