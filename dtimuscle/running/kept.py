@@ -128,6 +128,38 @@ def plan_pages(run: Run, processing: Processing, shown: object) -> Part:
     return Part(PARTICIPANT_PAGES, basis, _reasons(run, PARTICIPANT_PAGES, basis))
 
 
+def plan_notebook_page(run: Run, notebook: str, shown: object) -> Part:
+    """Find out whether the page of an executed notebook has to be written.
+
+    Parameters
+    ----------
+    run : Run
+        The folder, with what an earlier run has left.
+    notebook : str
+        Its name without suffix, `04_modelling`.
+    shown : object
+        What stands on the page besides the notebook, as JSON knows it.
+
+    Returns
+    -------
+    Part
+        The page.
+    """
+    basis = {"the notebook": file_digest(run.notebook_file(notebook)), "the kit": _kit(), "links": fingerprint(shown)}
+    return Part(page_of(notebook), basis, _reasons(run, page_of(notebook), basis))
+
+
+def page_of(notebook: str) -> str:
+    """Return what the page of a notebook is called among the parts of a run.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name without suffix, `04_modelling`.
+    """
+    return f"{notebook} page"
+
+
 def _reasons(run: Run, part: str, basis: Mapping[str, str]) -> tuple[str, ...]:
     """Say why a part of a run has to be made."""
     made = run.read_receipt(part)

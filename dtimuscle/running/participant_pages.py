@@ -35,7 +35,7 @@ from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import TAG
 from dtimuscle.running.participants import Outcome, Processing, process_alone
 from dtimuscle.running.pool import Progress, map_in_order
-from dtimuscle.running.report import page_context
+from dtimuscle.running.report import page_context, shown_on_all_pages
 from dtimuscle.running.session import SIMULATED, open_dataset
 from dtimuscle.running.session import Link as WrittenFile
 from dtimuscle.settings import Study
@@ -558,9 +558,8 @@ def write_participant_pages(
 
 def _shown_on(pages: RunPages) -> list[Any]:
     """Tell what stands on the pages besides the participants' own results; when and how they were made is no reason."""
-    context = asdict(replace(pages.context, created="", command=""))
     rated = [[asdict(numbers), rating.to_dict()] for numbers, rating in pages.ratings.values()]
-    return [plain(context), plain(rated)]
+    return [shown_on_all_pages(pages.context), plain(rated)]
 
 
 def _write_page(name: str, *, pages: RunPages) -> _Written:

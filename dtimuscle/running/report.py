@@ -1,7 +1,8 @@
 """The pages of a run, put together from what its notebooks have shown."""
 
+import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from dtimuscle.presentation.participant_links import from_folder_below, only_to
 from dtimuscle.presentation.tables.cohort import VERDICT_TITLES
 from dtimuscle.rating import Rating, Verdict, count_verdicts
 from dtimuscle.running.cohort_page import LEFT_OUT
-from dtimuscle.running.kept import settings_read_by
+from dtimuscle.running.kept import plan_notebook_page, settings_read_by
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
@@ -257,18 +258,37 @@ def _verdicts_in_words(ratings: Iterable[Rating]) -> str:
 
 
 def _write_notebook_pages(run: Run, notebooks: list[Link], context: PageContext) -> None:
+    """Write the page of each executed notebook, unless it is there and would only get another date."""
+    with_pages = run.participants_with_pages()
     for index, link in enumerate(notebooks):
-        executed = run.read_notebook(link.href.removesuffix(".html"))
+        name = link.href.removesuffix(".html")
+        previous = notebooks[index - 1] if index else None
+        following = notebooks[index + 1] if index + 1 < len(notebooks) else None
+        part = plan_notebook_page(run, name, [shown_on_all_pages(context), str(previous), str(following), with_pages])
+        executed = None if part.is_kept else run.read_notebook(name)
         if executed is None:
             continue
-        page = notebook_page(
-            executed,
-            context,
-            title=link.label,
-            previous=notebooks[index - 1] if index else None,
-            following=notebooks[index + 1] if index + 1 < len(notebooks) else None,
-        )
-        run.write_page(link.href, only_to(page, run.participants_with_pages()))
+        begun = time.monotonic()
+        page = notebook_page(executed, context, title=link.label, previous=previous, following=following)
+        run.write_page(link.href, only_to(page, with_pages))
+        run.write_receipt(part.name, part.basis, [link.href], seconds=time.monotonic() - begun)
+
+
+def shown_on_all_pages(context: PageContext) -> dict[str, Any]:
+    """Tell what stands on every page of a run, apart from when and by which command it was made.
+
+    Parameters
+    ----------
+    context : PageContext
+        What the pages have in common.
+
+    Returns
+    -------
+    dict
+        As JSON knows it.
+    """
+    shown: dict[str, Any] = plain(asdict(replace(context, created="", command="")))
+    return shown
 
 
 def _write_results(run: Run, records: list[dict[str, Any]], *, is_simulated: bool) -> None:

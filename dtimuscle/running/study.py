@@ -11,7 +11,7 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort_page import require_known
-from dtimuscle.running.kept import PARTICIPANT_PAGES, Part, plan_notebooks
+from dtimuscle.running.kept import PARTICIPANT_PAGES, Part, page_of, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS, WarmKernel, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
@@ -110,7 +110,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
         kept = [part.name for part in parts if part.is_kept]
         # Whether the participants' pages still hold is known when notebook 03 has rated the scans.
         wants_pages = bool(processing and processing.scans and study.execution.participant_pages)
-        run.keep_only([*kept, PARTICIPANT_PAGES] if wants_pages else kept)
+        run.keep_only([*kept, *map(page_of, kept), *([PARTICIPANT_PAGES] if wants_pages else [])])
         seconds |= {name: run.read_receipt(name)["seconds"] for name in kept}
         pending = [part for part in parts if not part.is_kept]
         if pending:
