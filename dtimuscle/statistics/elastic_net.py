@@ -125,6 +125,7 @@ class _TrainingSets:
     def minimise(self, gamma: Floats, l1: float, l2: float, tolerance: float) -> Floats:
         gamma = gamma.copy()
         active = np.arange(gamma.shape[1])
+        value = self._objective(gamma, active, l1, l2)
         for _ in range(MAX_STEPS):
             scale, old = self.scale[:, active], gamma[:, active]
             probability = expit(self._eta(old, active))
@@ -133,8 +134,9 @@ class _TrainingSets:
                 aim = _newton(gradient, curvature, old, l2 * scale**2)
             else:
                 aim = _descend(gradient, curvature, old, l1 * scale, l2 * scale**2)
-            new, gain = self._step(old, aim, active, l1, l2)
-            gamma[:, active] = new
+            new, reached = self._step(old, aim, active, value[active], l1=l1, l2=l2)
+            gamma[:, active], gain = new, value[active] - reached
+            value[active] = reached
             # The intercept has no scale of its own; its change is one of log odds.
             change = (np.abs(new - old) * np.vstack([np.ones(len(active)), scale[1:]])).max(axis=0)
             active = active[(change > tolerance) & (gain > ROUNDING_GAIN)]
@@ -161,22 +163,23 @@ class _TrainingSets:
         return gradient, curvature
 
     def _step(
-        self, old: Floats, aim: Floats, active: NDArray[np.integer], l1: float, l2: float
+        self, old: Floats, aim: Floats, active: NDArray[np.integer], before: Floats, *, l1: float, l2: float
     ) -> tuple[Floats, Floats]:
-        """Go towards the aim as far as the objective falls; return where that is, and the fall."""
-        before = self._objective(old, active, l1, l2)
-        new, open_ = aim.copy(), np.arange(len(active))
+        """Go towards the aim as far as the objective falls; return where that is, and the objective there."""
+        new, reached = aim.copy(), self._objective(aim, active, l1, l2)
+        # What rounding adds to a sum of losses is no rise.
+        limit = before * (1 + 1e-14) + 1e-15
         length = 1.0
         for _ in range(MAX_HALVINGS):
-            # What rounding adds to a sum of losses is no rise.
-            rises = self._objective(new[:, open_], active[open_], l1, l2) > before[open_] * (1 + 1e-14) + 1e-15
-            open_ = open_[rises]
-            if open_.size == 0:
-                break
+            rising = np.flatnonzero(reached > limit)
+            if rising.size == 0:
+                return new, reached
             length /= 2
-            new[:, open_] = old[:, open_] + length * (aim[:, open_] - old[:, open_])
-        new[:, open_] = old[:, open_]
-        return new, before - self._objective(new, active, l1, l2)
+            new[:, rising] = old[:, rising] + length * (aim[:, rising] - old[:, rising])
+            reached[rising] = self._objective(new[:, rising], active[rising], l1, l2)
+        rising = np.flatnonzero(reached > limit)
+        new[:, rising], reached[rising] = old[:, rising], before[rising]
+        return new, reached
 
     def _objective(self, gamma: Floats, active: NDArray[np.integer], l1: float, l2: float) -> Floats:
         eta = self._eta(gamma, active)
