@@ -53,7 +53,7 @@ def main() -> None:
             run = Run(Path(name) / "run")
             run.write_study(study)
             begun = time.perf_counter()
-            issues = write_participant_pages(run, study, many, progress=Silent())
+            issues = write_participant_pages(run, study, many, progress=Silent()).failures
             seconds = (time.perf_counter() - begun) / len(many.outcomes)
             sizes = [path.stat().st_size / 1e6 for path in (run.folder / "participants").glob("sub-*.html")]
         print(f"{words}: {seconds:.2f} s a page, at most {max(sizes):.2f} MB, {len(issues)} failed")

@@ -196,5 +196,5 @@ def _participants(processing: Processing, step: str) -> str:
         for each in steps
         if each != "muscles" or scan.labels
     ]
-    table = file_digest(processing.dataset.root / "participants.tsv")
+    table = processing.dataset.participants.to_csv(index=False)
     return fingerprint([table, made, [str(issue) for issue in processing.issues]])

@@ -83,6 +83,10 @@ def versions() -> dict[str, str]:
     return {"dtimuscle": __version__, "python": platform.python_version(), **others}
 
 
+def _exhibit_files(name: str) -> tuple[str, ...]:
+    return f"exhibits/{name}.json", f"tables/{name}.csv", f"figures/{name}.svg", f"figures/{name}.png"
+
+
 @dataclass(frozen=True)
 class Run:
     """One folder under reports/.
@@ -137,7 +141,8 @@ class Run:
             if path not in kept:
                 path.unlink(missing_ok=True)
         issues = {part: found for part, found in self._issue_records().items() if part in parts}
-        if (self.folder / ISSUES).is_file():
+        (self.folder / ISSUES).unlink(missing_ok=True)
+        if issues:
             write_json(self.folder / ISSUES, issues)
 
     # What each part of a run rests on, and what it has made
@@ -159,9 +164,8 @@ class Run:
             Paths within the run's folder, in alphabetical order.
         """
         cards = [record["card"] for record in self.read_exhibits()]
-        shown = [card for card in cards if card["notebook"] == notebook]
-        names = {f"exhibits/{card['name']}.json" for card in shown}
-        names |= {card[kind] for card in shown for kind in ("csv", "svg", "png") if card[kind]}
+        shown = [card["name"] for card in cards if card["notebook"] == notebook]
+        names = {file for name in shown for file in _exhibit_files(name)}
         names |= {f"notebooks/{notebook}.ipynb", *HANDED_ON.get(notebook, ())}
         return tuple(sorted(name for name in names if (self.folder / name).is_file()))
 
@@ -413,10 +417,8 @@ class Run:
         """
         for path in (self.folder / "exhibits").glob("*.json"):
             if read_json(path)["card"]["notebook"] == notebook:
-                name = path.stem
-                for file in (f"tables/{name}.csv", f"figures/{name}.svg", f"figures/{name}.png", f"pages/{name}.html"):
+                for file in (*_exhibit_files(path.stem), f"pages/{path.stem}.html"):
                     (self.folder / file).unlink(missing_ok=True)
-                path.unlink()
 
     def read_exhibits(self) -> list[dict[str, Any]]:
         """Return the records of all exhibits that are there, in no particular order.

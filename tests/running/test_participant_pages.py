@@ -2,6 +2,7 @@
 
 import ast
 import re
+from contextlib import nullcontext
 
 import nbformat
 import numpy as np
@@ -69,7 +70,7 @@ def without_time(html: str) -> str:
 
 
 def test_every_participant_gets_a_page_with_the_words_of_the_notebook(run, study, processing):
-    assert write_participant_pages(run, study, processing, progress=Silent(), command="dtimuscle run") == ()
+    assert write_participant_pages(run, study, processing, progress=Silent(), command="dtimuscle run").failures == ()
     html = read(run, "sub-01")
     assert "<h1>sub-01</h1>" in html
     assert "they should follow the muscles on both sides" in html
@@ -102,7 +103,7 @@ def test_without_labels_the_page_shows_the_scan_all_the_same(run, study, process
     for image in (make_dataset.root / "derivatives" / "labels").rglob("*_dseg.*"):
         image.unlink()
     bare = process(open_dataset(study), study)
-    assert write_participant_pages(run, study, bare, progress=Silent()) == ()
+    assert write_participant_pages(run, study, bare, progress=Silent()).failures == ()
     html = read(run, "sub-01")
     assert "there are no muscle labels" in html
     assert "no labels" in html
@@ -111,14 +112,15 @@ def test_without_labels_the_page_shows_the_scan_all_the_same(run, study, process
 def test_a_page_that_fails_is_an_issue_and_the_others_are_written(run, study, processing, monkeypatch):
     for path in processing.derivatives.folders["preprocessed"].rglob("sub-01_desc-volumes.tsv"):
         path.unlink()
-    (issue,) = write_participant_pages(run, study, processing, progress=Silent())
+    (issue,) = write_participant_pages(run, study, processing, progress=Silent()).failures
     assert issue.where == "sub-01"
     assert "desc-volumes.tsv: there is no such file" in issue.what
     assert read(run, "sub-02")
 
 
 def test_a_study_writes_the_pages_unless_told_not_to(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "execute", lambda *_: None)
+    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "execute", lambda *_, **__: None)
     outcome = running.run_study(study, progress=Silent(), folder=tmp_path / "out")
     assert outcome.run.participants_with_pages() == tuple(GRADES)
     outcome = running.run_study(study.with_values(participant_pages=False), progress=Silent(), folder=tmp_path / "out")

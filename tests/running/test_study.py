@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -33,7 +34,8 @@ GRADES = {"sub-01": 3, "sub-02": 5}
 def executed(monkeypatch) -> list[str]:
     """Notebooks that the runner chose; they are not run."""
     names: list[str] = []
-    monkeypatch.setattr(running, "execute", lambda notebook, parameters, run: names.append(notebook))
+    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "execute", lambda notebook, parameters, run, kernel: names.append(notebook))
     return names
 
 
@@ -136,10 +138,11 @@ def test_a_table_without_the_features_of_the_models_is_refused_at_once(tmp_path,
 
 
 def test_a_notebook_that_fails_ends_the_run_and_is_reported(run, make_dataset, monkeypatch):
-    def execute(notebook, parameters, run):
+    def execute(notebook, parameters, run, kernel):
         if notebook == "03_roi_statistics":
             raise NotebookError("03_roi_statistics.ipynb, cell 4: no such muscle")
 
+    monkeypatch.setattr(running, "WarmKernel", nullcontext)
     monkeypatch.setattr(running, "execute", execute)
     outcome = run(make_dataset(grades=GRADES))
     assert outcome.notebooks == ("01_preprocessing", "02_tensor_fitting")
@@ -346,6 +349,79 @@ def test_what_an_earlier_run_left_does_not_outlive_it(run, make_dataset):
     run(root)
     assert not (folder / "tables" / "old.csv").exists()
     assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+NOTEBOOKS = ["01_preprocessing", "02_tensor_fitting", "03_roi_statistics", "04_modelling", "05_replication"]
+
+
+def test_what_still_holds_is_kept_and_the_record_says_since_when(run, make_dataset, executed):
+    root = make_dataset(grades=GRADES)
+    first = run(root)
+    made = json.loads((first.run.folder / "run.json").read_text(encoding="utf-8"))
+    executed.clear()
+    second = run(root)
+    assert executed == []
+    assert second.notebooks == second.kept == tuple(NOTEBOOKS)
+    again = json.loads((first.run.folder / "run.json").read_text(encoding="utf-8"))
+    assert (made["kept"], set(again["kept"])) == ({}, set(NOTEBOOKS))
+    assert {name: again["seconds"][name] for name in NOTEBOOKS} == {name: made["seconds"][name] for name in NOTEBOOKS}
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"folds": 4}, NOTEBOOKS[2:]),
+        ({"n_cohorts": 9}, NOTEBOOKS[4:]),
+        ({"min_voxels": 3}, NOTEBOOKS[2:]),
+        ({"estimator": "wls"}, NOTEBOOKS[1:]),
+        ({"workers": 1}, []),
+    ],
+)
+def test_a_setting_executes_only_what_reads_it(run, make_dataset, executed, settings, names):
+    root = make_dataset(grades=GRADES)
+    run(root)
+    executed.clear()
+    run(root, **settings)
+    assert executed == names
+
+
+def test_a_table_of_participants_that_changed_is_read_again(run, make_dataset, executed):
+    root = make_dataset(grades=GRADES)
+    run(root)
+    executed.clear()
+    table = root / "participants.tsv"
+    table.write_text(table.read_text(encoding="utf-8").replace("\t5", "\t4"), encoding="utf-8")
+    run(root)
+    assert executed == NOTEBOOKS
+
+
+def test_what_was_changed_or_removed_by_hand_is_made_again(run, make_dataset, executed):
+    root = make_dataset(grades=GRADES)
+    outcome = run(root)
+    outcome.run.write_page("tables/estimates.csv", "a\n1\n")
+    outcome.run.write_receipt(
+        "04_modelling", outcome.run.read_receipt("04_modelling")["basis"], ["tables/estimates.csv"], seconds=1
+    )
+    executed.clear()
+    run(root)
+    assert executed == []
+    outcome.run.write_page("tables/estimates.csv", "a\n2\n")
+    run(root)
+    assert executed == NOTEBOOKS[3:]
+
+
+def test_a_notebook_that_failed_is_executed_again(run, make_dataset, executed, monkeypatch):
+    root = make_dataset(grades=GRADES)
+
+    def fail(notebook, parameters, run, kernel):
+        if notebook == "02_tensor_fitting":
+            raise NotebookError("02_tensor_fitting.ipynb, cell 3: it broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "execute", fail)
+        assert run(root).notebooks == ("01_preprocessing",)
+    run(root)
+    assert executed == NOTEBOOKS[1:]
 
 
 @pytest.mark.parametrize("is_simulated", [True, False])

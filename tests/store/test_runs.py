@@ -164,12 +164,36 @@ def test_clearing_spares_what_the_run_did_not_make(run):
     run.notebook_file("04_modelling").parent.mkdir()
     nbformat.write(nbformat.v4.new_notebook(), run.notebook_file("04_modelling"))
     (run.folder / "my remarks.txt").write_text("keep")
-    run.clear()
+    run.begin()
+    run.keep_only([])
     assert listing(run) == {".dtimuscle-run", "study.yaml", "notes.html", "my remarks.txt"}
 
 
+def test_clearing_spares_the_parts_that_still_hold(run):
+    run.write_study(Study())
+    exhibit(run, "roc", "04_modelling", svg="<svg/>", png=b"png")
+    exhibit(run, "verdicts", "05_replication")
+    run.write_issues("04_modelling", (Issue(Severity.NOTE, "model", "small."),))
+    run.write_issues("05_replication", (Issue(Severity.NOTE, "claims", "few."),))
+    files = run.files_of("04_modelling")
+    run.write_receipt("04_modelling", {"data": "a"}, files, seconds=1.5)
+    run.write_receipt("05_replication", {"data": "a"}, run.files_of("05_replication"), seconds=1.5)
+    assert "exhibits/roc.json" in files
+    assert run.damaged_files("04_modelling") == ()
+    run.begin()
+    run.keep_only(["04_modelling"])
+    assert set(files) <= listing(run)
+    assert "exhibits/verdicts.json" not in listing(run)
+    assert run.read_receipt("05_replication") == {}
+    assert [issue.where for issue in run.read_issues()] == ["model"]
+    (run.folder / "figures" / "roc.svg").write_text("<svg> </svg>", encoding="utf-8")
+    (run.folder / "tables" / "roc.csv").unlink()
+    assert set(run.damaged_files("04_modelling")) == {"figures/roc.svg", "tables/roc.csv"}
+
+
 def test_clearing_a_folder_that_is_not_there_makes_none(run):
-    run.clear()
+    run.begin()
+    run.keep_only([])
     assert not run.folder.exists()
 
 
@@ -190,5 +214,5 @@ def test_a_folder_with_somebodys_files_is_never_cleared(tmp_path):
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
     with pytest.raises(SettingsError, match="holds files that are not a run's"):
-        Run(tmp_path).clear()
+        Run(tmp_path).begin()
     assert mine.read_bytes() == b"mine"
