@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable, TensorMaps
 from dtimuscle.errors import GradientError, GridMismatchError, ImageError, SettingsError
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.threads import share_out
 
 ESTIMATORS = ("ols", "wls", "iwls", "nlls", "restore", "robust")
 
@@ -41,8 +42,8 @@ N_UNKNOWNS = 7
 # Signals are raised to this part of the voxel's largest one before the logarithm (as in MRtrix3).
 SMALLEST_SIGNAL = 1e-6
 
-# Voxels are fitted in blocks, so that temporary arrays stay within tens of megabytes.
-BLOCK_VOXELS = 20_000
+# Voxels are fitted in blocks whose temporary arrays stay within a core's cache.
+BLOCK_VOXELS = 4_000
 
 # Non-linear fits end when a step changes no predicted signal by more than this part of it.
 STEP_TOLERANCE = 1e-7
@@ -54,6 +55,11 @@ MAX_DAMPING = 1e10
 MAX_ERROR_RATIO = 3.0
 # Normal equations whose eigenvalues lie further apart than this are singular but for rounding.
 SINGULAR = 1e-9
+
+# Two eigenvalues coincide when the cosine that tells them apart comes so near to one.
+COINCIDENT = 1e-6
+# Where each element of the whole 3 × 3 matrix stands among (xx, yy, zz, xy, xz, yz).
+_FULL = [0, 3, 4, 3, 1, 5, 4, 5, 2]
 
 # Robust fits: residuals beyond this many standard deviations are outliers (Chang 2005).
 OUTLIER_SD = 3.0
@@ -229,13 +235,22 @@ def fit_signals(
         )
     prior = None if weights is None else _checked_weights(weights, signals.shape)
     usable = np.flatnonzero(_is_usable(signals, gradients, prior))
-    unknowns, residual = np.full((len(signals), N_UNKNOWNS), np.nan), np.full(len(signals), np.nan)
-    for start in range(0, len(usable), BLOCK_VOXELS):
-        block = usable[start : start + BLOCK_VOXELS]
-        chosen, measured = None if prior is None else prior[block].astype(float), signals[block].astype(float)
-        unknowns[block] = _fit_block(measured, design, estimator, chosen)
-        residual[block] = _residual(measured, design, unknowns[block], chosen)
-    return _decompose(unknowns, residual, diffusivity_unit)
+    eigenvalues, direction = np.full((2, len(signals), 3), np.nan)
+    s0, residual = np.full((2, len(signals)), np.nan)
+
+    def fit(block: Ints) -> None:
+        # Voxels lie beside each other in memory: what is done to one is done to all of them at once.
+        measured = np.asfortranarray(signals[block], dtype=float)
+        chosen = None if prior is None else np.asfortranarray(prior[block], dtype=float)
+        unknowns = _fit_block(measured, design, estimator, chosen)
+        is_fitted = np.all(np.isfinite(unknowns), axis=1)
+        fitted = block[is_fitted]
+        residual[fitted] = _residual(measured, design, unknowns, chosen)[is_fitted]
+        s0[fitted] = np.exp(unknowns[is_fitted, -1])
+        eigenvalues[fitted], direction[fitted] = _decompose(unknowns[is_fitted, :-1].T * diffusivity_unit)
+
+    share_out(fit, [usable[start : start + BLOCK_VOXELS] for start in range(0, len(usable), BLOCK_VOXELS)])
+    return TensorFit(eigenvalues, direction, s0, residual)
 
 
 @dataclass(frozen=True)
@@ -363,7 +378,7 @@ def _leaves_enough(design: Floats, kept: Bools) -> Bools:
 
 def _errors(design: Floats, kept: Bools) -> Floats:
     """Give the standard error of the tensor elements for noise of SD 1 in the logarithm, without bound if singular."""
-    normal = (kept @ _products(design)).reshape(-1, N_UNKNOWNS, N_UNKNOWNS)
+    normal = np.einsum("kn,ni,nj->kij", kept.astype(float), design, design, optimize=True)
     ascending = np.linalg.eigvalsh(normal)
     is_sound = ascending[:, 0] > SINGULAR * ascending[:, -1]
     errors = np.full(len(kept), np.inf)
@@ -425,7 +440,7 @@ def _design(gradients: GradientTable) -> tuple[Floats, float]:
 
 def _fit_block(signals: Floats, design: Floats, estimator: str, prior: Floats | None = None) -> Floats:
     if prior is None:
-        prior = np.ones(signals.shape)
+        prior = np.ones_like(signals)
     else:
         # What does not count takes a harmless value.
         signals = np.where(prior > 0, signals, 0.0)
@@ -454,7 +469,7 @@ def _fit_logarithm(signals: Floats, design: Floats, prior: Floats, weights: Floa
     log_signals = np.log(signals)
     unknowns = _solve(design, weights, weights * log_signals)
     for _ in range(reweightings):
-        weights = prior * np.exp(2 * unknowns @ design.T)
+        weights = prior * np.exp(2 * _predict(design, unknowns))
         unknowns = _solve(design, weights, weights * log_signals)
     return unknowns
 
@@ -463,19 +478,19 @@ def _fit_signal(signals: Floats, design: Floats, weights: Floats, unknowns: Floa
     """Minimise Σ w (S − exp(Xβ))² by Levenberg–Marquardt; each voxel has its own damping and leaves when done."""
     unknowns = unknowns.copy()
     damping = np.full(len(signals), 1e-3)
-    cost = np.sum(weights * (signals - np.exp(unknowns @ design.T)) ** 2, axis=1)
+    cost = np.sum(weights * (signals - np.exp(_predict(design, unknowns))) ** 2, axis=1)
     going = np.arange(len(signals))
     for _ in range(MAX_STEPS):
         measured, weight, current = signals[going], weights[going], unknowns[going]
-        predicted = np.exp(current @ design.T)
+        predicted = np.exp(_predict(design, current))
         step = _solve(design, weight * predicted**2, weight * predicted * (measured - predicted), damping[going])
         trial = current + step
-        trial_cost = np.sum(weight * (measured - np.exp(trial @ design.T)) ** 2, axis=1)
+        trial_cost = np.sum(weight * (measured - np.exp(_predict(design, trial))) ** 2, axis=1)
         is_better = trial_cost <= cost[going]
         unknowns[going[is_better]] = trial[is_better]
         cost[going[is_better]] = trial_cost[is_better]
         damping[going] *= np.where(is_better, 0.1, 10.0)
-        change = np.abs(step @ design.T).max(axis=1)
+        change = np.abs(_predict(design, step)).max(axis=1)
         going = going[~(change < STEP_TOLERANCE) & (damping[going] < MAX_DAMPING)]
         if not len(going):
             break
@@ -485,19 +500,19 @@ def _fit_signal(signals: Floats, design: Floats, weights: Floats, unknowns: Floa
 def _leave_outliers_out(signals: Floats, design: Floats, prior: Floats, unknowns: Floats) -> Floats:
     """RESTORE: where residuals are too large, weight them down (Geman–McClure), then leave out what sticks out."""
     unknowns = unknowns.copy()
-    residuals = signals - np.exp(unknowns @ design.T)
+    residuals = signals - np.exp(_predict(design, unknowns))
     # The noise level stays that of the plain fit: a robust fit overfits the rest, and its residuals understate it.
     limits = OUTLIER_SD * _noise_sd(residuals, prior > 0)
     suspects = np.flatnonzero(np.any((np.abs(residuals) > limits) & (prior > 0), axis=1))
     going = suspects
     for _ in range(MAX_REWEIGHTINGS):
-        residuals = signals[going] - np.exp(unknowns[going] @ design.T)
+        residuals = signals[going] - np.exp(_predict(design, unknowns[going]))
         weights = prior[going] * _geman_mcclure(OUTLIER_SD * residuals / limits[going])
         reweighted = _fit_signal(signals[going], design, weights, unknowns[going])
-        change = np.abs((reweighted - unknowns[going]) @ design.T).max(axis=1)
+        change = np.abs(_predict(design, reweighted - unknowns[going])).max(axis=1)
         unknowns[going] = reweighted
         going = going[change > REWEIGHTING_TOLERANCE]
-    residuals = signals[suspects] - np.exp(unknowns[suspects] @ design.T)
+    residuals = signals[suspects] - np.exp(_predict(design, unknowns[suspects]))
     settled, kept = _where_enough_is_kept(suspects, prior, np.abs(residuals) <= limits[suspects], design)
     unknowns[settled] = _fit_signal(signals[settled], design, kept, unknowns[settled])
     return unknowns
@@ -517,13 +532,13 @@ def _leave_outliers_out_of_logarithm(signals: Floats, design: Floats, prior: Flo
     for _ in range(MAX_REWEIGHTINGS):
         log_signals, current = np.log(signals[going]), unknowns[going]
         doubt = _geman_mcclure(OUTLIER_SD * _signal_residuals(signals[going], design, current) / limits[going])
-        weights = prior[going] * doubt * np.exp(2 * current @ design.T)
+        weights = prior[going] * doubt * np.exp(2 * _predict(design, current))
         unknowns[going] = _solve(design, weights, weights * log_signals)
-        change = np.abs((unknowns[going] - current) @ design.T).max(axis=1)
+        change = np.abs(_predict(design, unknowns[going] - current)).max(axis=1)
         going = going[change > REWEIGHTING_TOLERANCE]
     residuals = _signal_residuals(signals[suspects], design, unknowns[suspects])
     settled, kept = _where_enough_is_kept(suspects, prior, np.abs(residuals) <= limits[suspects], design)
-    start = kept * np.exp(2 * unknowns[settled] @ design.T)
+    start = kept * np.exp(2 * _predict(design, unknowns[settled]))
     unknowns[settled] = _fit_logarithm(signals[settled], design, kept, start, reweightings=2)
     return unknowns
 
@@ -536,7 +551,7 @@ def _where_enough_is_kept(suspects: Ints, prior: Floats, is_kept: Bools, design:
 
 
 def _signal_residuals(signals: Floats, design: Floats, unknowns: Floats) -> Floats:
-    log_predicted = unknowns @ design.T
+    log_predicted = _predict(design, unknowns)
     return np.exp(log_predicted) * (np.log(signals) - log_predicted)
 
 
@@ -568,28 +583,35 @@ def _median(values: Floats, counts: Bools) -> Floats:
     return np.take_along_axis(ascending, middle, axis=1).mean(axis=1, keepdims=True)
 
 
+def _predict(design: Floats, unknowns: Floats) -> Floats:
+    """Logarithm of the signal that the unknowns predict, shape (m, n), with voxels beside each other in memory."""
+    return (design @ unknowns.T).T
+
+
 def _solve(design: Floats, weights: Floats, targets: Floats, damping: Floats | float = 0.0) -> Floats:
-    """Solve (XᵀWX) β = Xᵀt in all voxels at once (Cholesky); the diagonal is raised by the factor 1 + damping."""
+    """Solve (XᵀWX) β = Xᵀt in all voxels at once; the diagonal is raised by the factor 1 + damping.
+
+    The matrix is symmetric and positive, so its upper triangle is eliminated without exchanging rows (LDLᵀ, Cholesky's
+    factorisation without roots). Where rounding has left it singular there is no solution (NaN).
+    """
     p = design.shape[1]
-    normal = np.ascontiguousarray((weights @ _products(design)).T).reshape(p, p, -1)
-    solution = np.ascontiguousarray((targets @ design).T)
-    lower = np.zeros_like(normal)
-    for j in range(p):
-        pivot = normal[j, j] * (1 + damping) - np.sum(lower[j, :j] ** 2, axis=0)
-        lower[j, j] = np.sqrt(pivot)
-        for i in range(j + 1, p):
-            lower[i, j] = (normal[i, j] - np.sum(lower[i, :j] * lower[j, :j], axis=0)) / lower[j, j]
+    rows, columns = np.triu_indices(p)
+    triangle = (design[:, rows] * design[:, columns]).T @ weights.T
+    row = np.split(triangle, np.flatnonzero(np.diff(rows)) + 1)
+    solution = design.T @ targets.T
     for i in range(p):
-        solution[i] = (solution[i] - np.sum(lower[i, :i] * solution[:i], axis=0)) / lower[i, i]
-    for i in reversed(range(p)):
-        solution[i] = (solution[i] - np.sum(lower[i + 1 :, i] * solution[i + 1 :], axis=0)) / lower[i, i]
+        row[i][0] *= 1 + damping
+    for i in range(p):
+        pivot = np.where(row[i][0] > 0, row[i][0], np.nan)
+        row[i][1:] /= pivot
+        for j in range(i + 1, p):
+            share = row[i][j - i]
+            row[j] -= (share * pivot) * row[i][j - i :]
+            solution[j] -= share * solution[i]
+        solution[i] /= pivot
+    for i in reversed(range(p - 1)):
+        solution[i] -= np.sum(row[i][1:] * solution[i + 1 :], axis=0)
     return solution.T
-
-
-def _products(design: Floats) -> Floats:
-    """Products of each row's entries with each other, so that weights @ products = XᵀWX; shape (n, p · p)."""
-    n, p = design.shape
-    return (design[:, :, np.newaxis] * design[:, np.newaxis, :]).reshape(n, p * p)
 
 
 def _residual(signals: Floats, design: Floats, unknowns: Floats, prior: Floats | None) -> Floats:
@@ -598,20 +620,44 @@ def _residual(signals: Floats, design: Floats, unknowns: Floats, prior: Floats |
     freedom = counts.sum(axis=1) - N_UNKNOWNS
     # An unknown that is not finite has no residual either; what does not count may be anything.
     with np.errstate(over="ignore", invalid="ignore"):
-        relative = signals / np.exp(unknowns[:, -1:]) - np.exp(unknowns[:, :-1] @ design[:, :-1].T)
-        squares = np.sum(relative**2, axis=1, where=counts)
+        relative = signals / np.exp(unknowns[:, -1:]) - np.exp(_predict(design[:, :-1], unknowns[:, :-1]))
+        squares = np.sum(relative**2, axis=1, where=True if prior is None else counts)
     return np.sqrt(np.divide(squares, freedom, out=np.full(len(squares), np.nan), where=freedom > 0))
 
 
-def _decompose(unknowns: Floats, residual: Floats, diffusivity_unit: float) -> TensorFit:
-    """Turn tensor elements into eigenvalues and first eigenvectors; NaN where any element is not finite."""
-    is_fitted = np.all(np.isfinite(unknowns), axis=1)
-    tensors = unknowns[is_fitted][:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]] * diffusivity_unit
-    ascending, vectors = np.linalg.eigh(tensors)
-    eigenvalues = np.full((len(unknowns), 3), np.nan)
-    direction = np.full((len(unknowns), 3), np.nan)
-    s0 = np.full(len(unknowns), np.nan)
-    eigenvalues[is_fitted] = ascending[:, ::-1]
-    direction[is_fitted] = vectors[:, :, 2]
-    s0[is_fitted] = np.exp(unknowns[is_fitted, -1])
-    return TensorFit(eigenvalues, direction, s0, np.where(is_fitted, residual, np.nan))
+def _decompose(elements: Floats) -> tuple[Floats, Floats]:
+    """Find eigenvalues, largest first, and first eigenvector of tensors (xx, yy, zz, xy, xz, yz), shapes (m, 3).
+
+    The eigenvalues of a tensor of trace 0 and norm √6 are 2 cos(φ + 2πk/3), where 2 cos 3φ is its determinant
+    (Smith 1961). The adjugate of a tensor less its first eigenvalue is a multiple of the dyad of its first eigenvector.
+    Where two eigenvalues nearly coincide, φ is lost to rounding and LAPACK's iteration takes over.
+    """
+    mean = elements[:3].mean(axis=0)
+    xx, yy, zz = elements[:3] - mean
+    xy, xz, yz = elements[3:]
+    unit = np.sqrt((xx * xx + yy * yy + zz * zz + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
+    determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosine = determinant / (2 * unit**3)
+    is_apart = np.abs(cosine) < 1 - COINCIDENT
+    angle = np.arccos(np.where(is_apart, cosine, 0.0)) / 3
+    first, third = 2 * unit * np.cos(angle), 2 * unit * np.cos(angle + 2 * np.pi / 3)
+    eigenvalues = np.stack([first, -first - third, third], axis=1) + mean[:, np.newaxis]
+    xx, yy, zz = xx - first, yy - first, zz - first
+    adjugate = np.array(
+        [
+            [yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy],
+            [xz * yz - xy * zz, xx * zz - xz * xz, xy * xz - xx * yz],
+            [xy * yz - xz * yy, xy * xz - xx * yz, xx * yy - xy * xy],
+        ]
+    )
+    # Its column with the largest element on the diagonal keeps the most digits.
+    longest = np.argmax(np.abs(np.diagonal(adjugate)), axis=1)
+    direction = np.take_along_axis(adjugate, longest[np.newaxis, np.newaxis], axis=1)[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        direction = (direction / np.sqrt(np.sum(direction**2, axis=0))).T
+    if not is_apart.all():
+        tensors = elements[_FULL][:, ~is_apart].T.reshape(-1, 3, 3)
+        ascending, vectors = np.linalg.eigh(tensors)
+        eigenvalues[~is_apart], direction[~is_apart] = ascending[:, ::-1], vectors[:, :, 2]
+    return eigenvalues, direction
