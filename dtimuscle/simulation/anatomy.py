@@ -50,6 +50,9 @@ SEPTUM, REACH = 0.022, 0.11
 FEMUR, BONE_RADIUS, MARROW_RADIUS = (0.14, 0.16), 0.18, 0.10
 VESSEL, VESSEL_RADIUS = (-0.31, 0.65), 0.075
 
+# So many slices are drawn at a time: few enough that the shapes hardly change and all stays in a core's cache.
+SLICES_AT_ONCE = 8
+
 # The vessels run backwards on their way down, in radii of the fascia per mm.
 VESSEL_PATH = (0.0, 0.0025)
 
@@ -67,16 +70,16 @@ class Ellipse:
     distal: tuple[float, float, float, float, float]
     proximal: tuple[float, float, float, float, float]
 
-    def at(self, height: float) -> Floats:
-        """Return centre, half axes and rotation (degrees) at a height from 0 (distal) to 1 (proximal), shape (5,).
+    def at(self, heights: Floats) -> Floats:
+        """Return centre, half axes and rotation (degrees) at some heights, shape (5, nz).
 
         Parameters
         ----------
-        height : float
+        heights : ndarray of shape (nz,)
             From 0 (distal) to 1 (proximal).
         """
-        distal = np.array(self.distal)
-        return distal + height * (np.array(self.proximal) - distal)
+        distal = np.array(self.distal)[:, np.newaxis]
+        return distal + heights * (np.array(self.proximal)[:, np.newaxis] - distal)
 
 
 @dataclass(frozen=True)
@@ -257,81 +260,159 @@ class Thigh:
         from_skin = _radius(u + 0.4 * self.fat, v + 0.25 * self.fat) - self.fat
         from_bone = np.hypot(u - FEMUR[0], v - FEMUR[1])
         plane = _Plane(x, y, u, v, from_axis, from_skin, from_bone)
-        return np.stack([self._slice(plane, height) for height in z], axis=-1)
+        starts = range(0, len(z), SLICES_AT_ONCE)
+        slices = [self._slices(plane, z[start : start + SLICES_AT_ONCE]) for start in starts]
+        return np.concatenate(slices).transpose(1, 2, 0)
 
-    def _slice(self, plane: "_Plane", z: float) -> Ints:
-        """One slice at a height in mm."""
+    def _slices(self, plane: "_Plane", z: Floats) -> Ints:
+        """Draw some slices at heights in mm, shape (nz, nx, ny)."""
         wide = 1 + WIDENING_PER_MM * z
-        fascia = np.float32(wide * np.sqrt(self.area_share))
-        regions = self._muscles(plane.x / fascia, plane.y / fascia, z)
+        fascia = (wide * np.sqrt(self.area_share)).astype(np.float32)
+        regions = self._muscles(plane, fascia, z)
         du, dv = VESSEL_PATH
         u0, v0 = fascia * (VESSEL[0] + du * z), fascia * (VESSEL[1] + dv * z)
-        regions[np.hypot(plane.u - np.float32(u0), plane.v - np.float32(v0)) < VESSEL_RADIUS] = VESSELS
-        regions[plane.from_bone < BONE_RADIUS] = CORTICAL_BONE
-        regions[plane.from_bone < MARROW_RADIUS] = MARROW
-        regions[plane.from_axis > fascia] = SUBCUTANEOUS_FAT
-        regions[plane.from_skin > wide] = AIR
+        is_vessel = np.hypot(plane.u - _to_slices(u0), plane.v - _to_slices(v0)) < VESSEL_RADIUS
+        for region, where in (
+            (VESSELS, is_vessel),
+            (CORTICAL_BONE, plane.from_bone < BONE_RADIUS),
+            (MARROW, plane.from_bone < MARROW_RADIUS),
+            (SUBCUTANEOUS_FAT, plane.from_axis > _to_slices(fascia)),
+            (AIR, plane.from_skin > wide[:, np.newaxis, np.newaxis]),
+        ):
+            np.copyto(regions, region, where=where)
         return regions
 
-    def _muscles(self, x: Floats, y: Floats, z: float) -> Ints:
-        """One slice of muscles, their tendons and the fat between them; `x` and `y` in radii of the fascia."""
-        height = min(max(z / DRAWN_MM + 0.5, 0.0), 1.0)
-        nearest = np.full((len(x), len(y)), np.inf, dtype=np.float32)
+    def _muscles(self, plane: "_Plane", fascia: Floats, z: Floats) -> Ints:
+        """Muscles in some slices, their tendons and the fat between them, drawn in radii of each slice's fascia."""
+        heights = np.clip(z / DRAWN_MM + 0.5, 0, 1)
+        nearest = np.full((len(z), len(plane.x), len(plane.y)), np.inf, dtype=np.float32)
         second, winner = nearest.copy(), np.zeros(nearest.shape, dtype=np.uint8)
         tendons = []
         for index, shape in enumerate(SHAPES.values()):
             ends = np.array(shape.ends) + self.climbs[index]
             belly = _belly(z, ends)
-            if belly < TENDON_SHOWS and ends[0] - TENDON_MM < z < ends[1] + TENDON_MM:
-                tendons.append(self._centre(index, shape.parts[0].at(height)))
-            if belly == 0:
+            is_tendon = (belly < TENDON_SHOWS) & (ends[0] - TENDON_MM < z) & (z < ends[1] + TENDON_MM)
+            tendons.append((np.flatnonzero(is_tendon), self._centre(index, shape.parts[0].at(heights))))
+            there = np.flatnonzero(belly)
+            if not len(there):
                 continue
-            distance = np.full_like(nearest, np.inf)
-            boxes = [self._measure(distance, x, y, index, belly=belly, ellipse=part.at(height)) for part in shape.parts]
+            slab = slice(there[0], there[-1] + 1)
+            outlines = [self._outline(index, part.at(heights[slab]), belly[slab]) for part in shape.parts]
+            boxes = [outline.box(plane, fascia[slab]) for outline in outlines]
             box = tuple(slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes)) for axis in (0, 1))
-            here, best, runner_up = distance[box], nearest[box], second[box]
-            wins = here < best
-            second[box] = np.where(wins, best, np.minimum(runner_up, here))
-            winner[box][wins] = index
-            nearest[box] = np.minimum(best, here)
+            here, best, runner_up = np.full_like(nearest[slab, *box], np.inf), nearest[slab, *box], second[slab, *box]
+            for outline, (columns, rows) in zip(outlines, boxes, strict=True):
+                part = here[:, _within(columns, box[0]), _within(rows, box[1])]
+                scale = fascia[slab, np.newaxis]
+                np.minimum(part, outline.distance(plane.x[columns] / scale, plane.y[rows] / scale), out=part)
+            np.copyto(winner[slab, *box], index, where=here < best)
+            np.maximum(best, np.minimum(runner_up, here), out=runner_up)
+            np.minimum(best, here, out=best)
         is_muscle = (nearest < REACH) & (second > nearest + SEPTUM)
         regions = np.where(is_muscle, FIRST_MUSCLE + 2 * winner, np.uint8(INTERMUSCULAR_FAT))
-        for x0, y0 in tendons:
-            regions[np.hypot(x[:, None] - np.float32(x0), y - np.float32(y0)) < TENDON_RADIUS_MM / FASCIA_MM] = TENDON
+        for slices, (x0, y0) in tendons:
+            for k in slices:
+                _draw_tendon(regions[k], plane.x / fascia[k], plane.y / fascia[k], float(x0[k]), float(y0[k]))
         return regions
 
-    def _centre(self, index: int, ellipse: Floats) -> tuple[float, float]:
-        u0, v0 = ellipse[:2] + self.shifts[index]
+    def _centre(self, index: int, ellipse: Floats) -> tuple[Floats, Floats]:
+        u0, v0 = ellipse[:2] + self.shifts[index][:, np.newaxis]
         cosine, sine = np.cos(self.turn), np.sin(self.turn)
         return cosine * u0 - sine * v0, cosine * v0 + sine * u0
 
-    def _measure(
-        self, distance: Floats, x: Floats, y: Floats, index: int, *, belly: float, ellipse: Floats
-    ) -> tuple[slice, slice]:
-        """Lower `distance` to that from one ellipse wherever this can matter, and tell where that is."""
+    def _outline(self, index: int, ellipse: Floats, belly: Floats) -> "_Outline":
         _, _, width, depth, degrees = ellipse
-        x0, y0 = self._centre(index, ellipse)
-        cosine, sine = np.cos(self.turn + np.radians(degrees)), np.sin(self.turn + np.radians(degrees))
-        typical, size = np.sqrt(width * depth), belly * self.sizes[index]
-        # Where the belly tapers, it reaches less far beyond its ellipse as well.
-        lost = REACH * (1 - belly)
-        farthest = size + (REACH + SEPTUM - lost) / typical
-        half_x = farthest * np.hypot(cosine * width, sine * depth)
-        half_y = farthest * np.hypot(sine * width, cosine * depth)
-        columns = slice(*np.searchsorted(x, [x0 - half_x, x0 + half_x]))
-        rows = slice(*np.searchsorted(y, [y0 - half_y, y0 + half_y]))
-        dx, dy = (x[columns] - np.float32(x0))[:, None], y[rows] - np.float32(y0)
-        along = np.float32(cosine / width) * dx + np.float32(sine / width) * dy
-        across = np.float32(cosine / depth) * dy - np.float32(sine / depth) * dx
-        outside = (np.sqrt(along * along + across * across) - np.float32(size)) * np.float32(typical) + np.float32(lost)
-        distance[columns, rows] = np.minimum(distance[columns, rows], outside)
-        return columns, rows
+        centre, angle = self._centre(index, ellipse), self.turn + np.radians(degrees)
+        return _Outline(*centre, width, depth, np.cos(angle), np.sin(angle), belly * self.sizes[index], belly)
 
 
-def _belly(z: float, ends: Floats) -> float:
-    """Width of a muscle at a height over that of its belly: one, then a quarter of an ellipse down to its end."""
+@dataclass(frozen=True)
+class _Outline:
+    """One ellipse of a muscle in some slices, in radii of each slice's fascia; every field of shape (nz,).
+
+    Parameters
+    ----------
+    x0, y0 : ndarray
+        Centre.
+    width, depth : ndarray
+        Half axes of the belly.
+    cosine, sine : ndarray
+        Of the turn of its axes.
+    size, belly : ndarray
+        What the half axes are multiplied by, and how much of this is the taper of the belly.
+    """
+
+    x0: Floats
+    y0: Floats
+    width: Floats
+    depth: Floats
+    cosine: Floats
+    sine: Floats
+    size: Floats
+    belly: Floats
+
+    @property
+    def _typical(self) -> Floats:
+        return np.sqrt(self.width * self.depth)
+
+    @property
+    def _lost(self) -> Floats:
+        """Where the belly tapers, it reaches less far beyond its ellipse as well."""
+        return REACH * (1 - self.belly)
+
+    def box(self, plane: _Plane, fascia: Floats) -> tuple[slice, slice]:
+        """Columns and rows beyond which the distance matters in none of the slices."""
+        farthest = self.size + (REACH + SEPTUM - self._lost) / self._typical
+        half_x = farthest * np.hypot(self.cosine * self.width, self.sine * self.depth)
+        half_y = farthest * np.hypot(self.sine * self.width, self.cosine * self.depth)
+        return (
+            _covering(plane.x, fascia * (self.x0 - half_x), fascia * (self.x0 + half_x)),
+            _covering(plane.y, fascia * (self.y0 - half_y), fascia * (self.y0 + half_y)),
+        )
+
+    def distance(self, x: Floats, y: Floats) -> Floats:
+        """Distance from the ellipse, about in radii of the fascia, below zero inside; shape (nz, nx, ny)."""
+        dx, dy = (x[:, :, np.newaxis] - _to_slices(self.x0)), (y[:, np.newaxis] - _to_slices(self.y0))
+        along = _to_slices(self.cosine / self.width) * dx + _to_slices(self.sine / self.width) * dy
+        across = _to_slices(self.cosine / self.depth) * dy - _to_slices(self.sine / self.depth) * dx
+        along *= along
+        across *= across
+        along += across
+        np.sqrt(along, out=along)
+        along -= _to_slices(self.size)
+        along *= _to_slices(self._typical)
+        along += _to_slices(self._lost)
+        return along
+
+
+def _to_slices(values: Floats) -> Floats:
+    """One number for each slice, beside planes."""
+    return values.astype(np.float32)[:, np.newaxis, np.newaxis]
+
+
+def _covering(axis: Floats, lows: Floats, highs: Floats) -> slice:
+    """Part of an ascending axis that covers all of some intervals, with a point to spare for rounding."""
+    first, last = np.searchsorted(axis, [lows.min(), highs.max()])
+    return slice(max(int(first) - 1, 0), int(last) + 1)
+
+
+def _within(inner: slice, outer: slice) -> slice:
+    return slice(inner.start - outer.start, inner.stop - outer.start)
+
+
+def _draw_tendon(regions: Ints, x: Floats, y: Floats, x0: float, y0: float) -> None:
+    radius = TENDON_RADIUS_MM / FASCIA_MM
+    columns, rows = (
+        _covering(axis, np.array([middle - radius]), np.array([middle + radius])) for axis, middle in ((x, x0), (y, y0))
+    )
+    is_tendon = np.hypot(x[columns, np.newaxis] - np.float32(x0), y[rows] - np.float32(y0)) < radius
+    np.copyto(regions[columns, rows], TENDON, where=is_tendon)
+
+
+def _belly(z: Floats, ends: Floats) -> Floats:
+    """Width of a muscle at some heights over that of its belly: one, then a quarter of an ellipse down to its end."""
     inside = np.clip(np.array([z - ends[0], ends[1] - z]) / TAPER_MM, 0, 1)
-    return float(np.prod(np.sqrt(inside * (2 - inside))))
+    return np.prod(np.sqrt(inside * (2 - inside)), axis=0)
 
 
 def draw_thighs(rng: Generator, *, area_share: float = 1.0) -> dict[Side, Thigh]:
@@ -407,7 +488,7 @@ class Thighs:
         middle = int(np.searchsorted(x, 0))
         left = self.thighs[Side.LEFT].regions_at(-x[:middle][::-1] - CENTRE_MM, y, z)
         right = self.thighs[Side.RIGHT].regions_at(x[middle:] - CENTRE_MM, y, z)
-        right[right >= FIRST_MUSCLE] += 1
+        right += right >= FIRST_MUSCLE
         return np.concatenate([left[::-1], right])
 
     def labels(self, regions: Ints, affine: Floats) -> MuscleLabels:

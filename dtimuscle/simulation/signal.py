@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import fft
 
-from dtimuscle.dwi import DwiSeries, Floats, TensorMaps
+from dtimuscle.dwi import Bools, DwiSeries, Floats, TensorMaps
 from dtimuscle.errors import SimulationError
 from dtimuscle.muscles import MuscleLabels
 from dtimuscle.simulation.anatomy import FAT, FIRST_MUSCLE, INTERMUSCULAR_FAT, TISSUES, Ints, Thighs
@@ -213,33 +213,53 @@ class _Drawing:
 
     Parameters
     ----------
-    regions : ndarray of shape (z, x, y)
-        Region at each point.
+    thighs : Thighs
+        What is drawn.
+    axes : tuple of ndarray
+        World coordinates (mm) of the grid along x, y and z.
+    regions : ndarray of uint8, shape (z, x, y)
+        Region at each point of the planes that have been drawn; each is when it is first looked at.
+    is_drawn : ndarray of bool, shape (z,)
+        Which these are.
     affine : ndarray of shape (4, 4)
         From its indices (x, y, z) to world coordinates (mm).
     protocol : Protocol
         How it is scanned.
     """
 
-    regions: Ints
+    thighs: Thighs
+    axes: tuple[Floats, Floats, Floats]
+    regions: NDArray[np.uint8]
+    is_drawn: Bools
     affine: Floats
     protocol: Protocol
 
     @classmethod
     def of(cls, thighs: Thighs, protocol: Protocol) -> "_Drawing":
-        """Draw the thighs, with a margin that can move into view.
+        """Prepare a drawing of the thighs, with a margin that can move into view.
 
         The drawing has a point at every point that a scan without motion looks up, so that such a scan is exact.
         """
         sizes, steps = np.array(protocol.voxel_mm.value), np.array([FINENESS, FINENESS, LAYERS])
         margins = np.ceil(np.array([0, 0, MARGIN_MM]) * steps / sizes) + steps
-        axes = []
-        for size, step, margin, n in zip(sizes, steps, margins, protocol.shape, strict=True):
-            last = step * (n - 1) / 2 + margin
-            axes.append(np.arange(-last, last + 1) * size / step)
+        lasts = steps * (np.array(protocol.shape) - 1) / 2 + margins
+        x, y, z = (
+            np.arange(-last, last + 1) * size / step for last, size, step in zip(lasts, sizes, steps, strict=True)
+        )
         affine = np.diag([*(sizes / steps), 1.0])
-        affine[:3, 3] = [axis[0] for axis in axes]
-        return cls(np.ascontiguousarray(thighs.regions_at(*axes).transpose(2, 0, 1)), affine, protocol)
+        affine[:3, 3] = x[0], y[0], z[0]
+        regions = np.empty((len(z), len(x), len(y)), dtype=np.uint8)
+        return cls(thighs, (x, y, z), regions, np.zeros(len(z), dtype=bool), affine, protocol)
+
+    def _draw(self, lowest: float, highest: float) -> None:
+        """Draw what is missing of the planes between two heights in steps of the drawing, and one beyond."""
+        # What lies beyond the drawing looks like its border.
+        first, last = np.clip([lowest - 1, highest + 1], 0, len(self.is_drawn) - 1).astype(int)
+        missing = first + np.flatnonzero(~self.is_drawn[first : last + 1])
+        if len(missing):
+            x, y, z = self.axes
+            self.regions[missing] = self.thighs.regions_at(x, y, z[missing]).transpose(2, 0, 1)
+            self.is_drawn[missing] = True
 
     def look_up(self, transform: Floats, steps: Ints) -> Ints:
         """Region that each point of a grid shows once the body has moved by a transform, shape (z, x, y).
@@ -259,6 +279,8 @@ class _Drawing:
             np.float32(a * i + b * j + offset + 0.5) + within
             for (a, b, _, offset), within in zip(to_index[:3], spread, strict=True)
         ]
+        drift = to_index[2, 2] * (nz - 1)
+        self._draw(planes[2].min() + min(drift, 0), planes[2].max() + max(drift, 0))
         found = np.empty((nz, nx, ny), dtype=self.regions.dtype)
         flat = self.regions.ravel()
         for k in range(nz):
@@ -271,7 +293,8 @@ class _Drawing:
             z += x
             z *= n[1]
             z += y
-            np.take(flat, z, out=found[k])
+            # All lie within, so that nothing is clipped any more: it saves a copy.
+            np.take(flat, z, out=found[k], mode="clip")
         return found
 
     def scan(self, water: Floats, fat: Floats, transform: Floats, effects: ScanEffects) -> NDArray[np.inexact]:
@@ -282,9 +305,9 @@ class _Drawing:
             shift = np.eye(4)
             shift[1, 3] = fat_shift_mm(self.protocol, effects.fat_shift_ppm)
             # The field of the eddy currents is that of the place where the fat lies, not of where it appears.
-            image = water[self.look_up(transform, steps)] + fat[self.look_up(shift @ transform, steps)]
+            image = water.take(self.look_up(transform, steps)) + fat.take(self.look_up(shift @ transform, steps))
         else:
-            image = (water + fat)[self.look_up(transform, steps)]
+            image = (water + fat).take(self.look_up(transform, steps))
         slices = image.reshape(-1, steps[2], *image.shape[1:]).mean(axis=1)
         if effects.ringing:
             slices = cut_k_space(slices, self.protocol.shape[:2])
