@@ -319,9 +319,9 @@ def receive(image: NDArray, sensitivities: Complexes, *, noise_sd: float, rng: G
     squares = np.zeros(image.shape, dtype=np.float32)
     for sensitivity in sensitivities:
         seen = image if len(sensitivities) == 1 else image * sensitivity
-        real, imaginary = seen.real, seen.imag
+        parts = np.array([seen.real, seen.imag], dtype=np.float32)
         if noise_sd:
-            noise = np.float32(noise_sd) * rng.standard_normal((2, *image.shape), dtype=np.float32)
-            real, imaginary = real + noise[0], imaginary + noise[1]
-        squares += real * real + imaginary * imaginary
+            parts += np.float32(noise_sd) * rng.standard_normal(parts.shape, dtype=np.float32)
+        parts *= parts
+        squares += parts[0] + parts[1]
     return np.sqrt(squares)

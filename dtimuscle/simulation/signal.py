@@ -279,15 +279,17 @@ class _Drawing:
             np.float32(a * i + b * j + offset + 0.5) + within
             for (a, b, _, offset), within in zip(to_index[:3], spread, strict=True)
         ]
+        spans = [(plane.min(), plane.max()) for plane in planes]
         drift = to_index[2, 2] * (nz - 1)
-        self._draw(planes[2].min() + min(drift, 0), planes[2].max() + max(drift, 0))
+        self._draw(spans[2][0] + min(drift, 0), spans[2][1] + max(drift, 0))
         found = np.empty((nz, nx, ny), dtype=self.regions.dtype)
         flat = self.regions.ravel()
         for k in range(nz):
-            # What lies beyond the drawing looks like its border. Adding a half and cutting rounds to the nearest.
             x, y, z = (
-                np.clip(plane + np.float32(step * k + more), 0, size - 1).astype(np.int32)
-                for plane, step, more, size in zip(planes, to_index[:3, 2], _layer_spread(k, steps), n, strict=True)
+                _index(plane, np.float32(step * k + more), span, size)
+                for plane, step, more, span, size in zip(
+                    planes, to_index[:3, 2], _layer_spread(k, steps), spans, n, strict=True
+                )
             )
             z *= n[0]
             z += x
@@ -314,6 +316,14 @@ class _Drawing:
         elif effects.partial_volume:
             slices = _over_voxels(_over_voxels(slices).swapaxes(1, 2)).swapaxes(1, 2)
         return slices.transpose(1, 2, 0)
+
+
+def _index(plane: Floats, step: np.float32, span: tuple[Floats, Floats], size: int) -> Ints:
+    """Round to the nearest index (a half has been added); what lies beyond the drawing looks like its border."""
+    moved = plane + step
+    if span[0] + step < 0 or span[1] + step >= size:
+        np.clip(moved, 0, size - 1, out=moved)
+    return moved.astype(np.int32)
 
 
 def _spread(i: Ints, j: Ints, steps: Ints) -> tuple[Floats, Floats, Floats]:
