@@ -366,8 +366,10 @@ class _Fibres:
     @classmethod
     def of(cls, maps: TensorMaps, is_muscle: Bools, labels: MuscleLabels | None, *, is_thigh: bool) -> "_Fibres":
         """Divide muscle into cells, and find out what is expected there."""
-        direction = np.where(is_muscle[..., None], maps.direction, 0.0)
-        dyads = np.stack([direction[..., i] * direction[..., j] for i, j in _PAIRS], axis=-1)
+        direction = maps.direction[is_muscle]
+        products = np.stack([direction[:, i] * direction[:, j] for i, j in _PAIRS], axis=-1)
+        dyads = np.zeros((*is_muscle.shape, len(_PAIRS)))
+        dyads[is_muscle] = products
         index = np.argwhere(is_muscle)
         points = index @ maps.affine[:3, :3].T + maps.affine[:3, 3]
         values = np.zeros(len(index), dtype=int) if labels is None else labels.values[is_muscle]
@@ -380,7 +382,7 @@ class _Fibres:
         n_voxels = np.bincount(cell).astype(float)
         first = np.zeros(len(n_voxels), dtype=int)
         first[cell] = np.arange(len(cell))
-        means = _means(dyads[is_muscle], cell)[:, _FULL].reshape(-1, 3, 3)
+        means = _means(products, cell)[:, _FULL].reshape(-1, 3, 3)
         places, side, code = _means(own, cell), None if sides is None else sides[first], values[first]
         expected = np.broadcast_to(np.outer(UPWARDS, UPWARDS), means.shape)
         twin = np.full(means.shape, np.nan)
@@ -397,7 +399,7 @@ class _Fibres:
             twin,
             (limbs[first] > 0).astype(int),
             _numbered(np.floor(_means(points, cell) / BLOCK_MM).astype(int)),
-            direction[is_muscle][picked],
+            direction[picked],
             index[picked],
             cell[picked],
             dyads,
@@ -409,46 +411,52 @@ class _Fibres:
         """How many cubes there are."""
         return int(self.block.max()) + 1
 
-    def compared(self, turn: Floats) -> Floats:
-        """Squared cosines of each cell's fibres with their continuation, course and twin after a turn; shape (3, c)."""
-        return np.stack([self._continuation(turn), self._course(self.axes, turn), self._symmetry(turn)])
+    def compared(self, turns: Floats) -> Floats:
+        """Squared cosines of each cell's fibres with continuation, course and twin after turns; shape (t, 3, c)."""
+        laid = self._laid(self.axes, turns)
+        continuation = [self._continuation(turn) for turn in turns]
+        return np.stack([continuation, self._course(self.axes, laid), self._symmetry(laid)], axis=1)
 
     @cached_property
     def _typical(self) -> Floats:
         """Fibres that run exactly as expected, shape (c, 3)."""
         return np.linalg.eigh(self.expected)[1][:, :, 2]
 
-    def predicted(self, one: Floats, other: Floats) -> Floats:
-        """Course's lead of the right turn over a wrong one in fibres that run exactly as expected."""
-        return _along(self._typical, self.expected) - self._course(self._typical, other @ one.T)
+    def predicted(self, turns: Floats) -> Floats:
+        """Course's lead of the right orientation over ones turned from it, in fibres as expected; shape (t, c)."""
+        right = _along(np.eye(3)[np.newaxis], self._typical, self.expected)
+        return right - self._course(self._typical, self._laid(self._typical, turns))
 
-    def _course(self, axes: Floats, turn: Floats) -> Floats:
-        """Hold turned fibres against what is expected, after each limb has been laid along the body."""
-        along = np.empty(len(axes))
-        for limb, laid in self._laid(axes, turn).items():
+    def _course(self, axes: Floats, laid: dict[int, Floats]) -> Floats:
+        """Hold turned fibres, each limb laid along the body, against what is expected; shape (t, c)."""
+        along = np.empty((len(next(iter(laid.values()))), len(axes)))
+        for limb, turns in laid.items():
             here = self.limb == limb
-            along[here] = _along(axes[here] @ laid.T, self.expected[here])
+            along[:, here] = _along(turns, axes[here], self.expected[here])
         return along
 
-    def _laid(self, axes: Floats, turn: Floats) -> dict[int, Floats]:
-        """Turn fibres, then lay each limb along the body, since a cushion or a grid askew is no flip."""
+    def _laid(self, axes: Floats, turns: Floats) -> dict[int, Floats]:
+        """Turn fibres, then lay each limb along the body, since a cushion or a grid askew is no flip.
+
+        Each limb has one matrix for each turn, shape (t, 3, 3).
+        """
         laid: dict[int, Floats] = {}
         for limb in np.unique(self.limb):
             here = self.limb == limb
-            start = _upwards(turn @ _mean_axis(axes[here], self.n_voxels[here]))
-            laid[int(limb)] = _bend(start, _mean_axis(self._typical[here], self.n_voxels[here])) @ turn
+            starts = _upwards(turns @ _mean_axis(axes[here], self.n_voxels[here]))
+            laid[int(limb)] = _bend(starts, _mean_axis(self._typical[here], self.n_voxels[here])) @ turns
         return laid
 
-    def _symmetry(self, turn: Floats) -> Floats:
-        """Hold turned fibres against the mirrored ones of the other thigh, both laid along the body."""
-        along, laid = np.full(len(self.axes), np.nan), self._laid(self.axes, turn)
+    def _symmetry(self, laid: dict[int, Floats]) -> Floats:
+        """Hold turned fibres against the mirrored ones of the other thigh, both laid along the body; shape (t, c)."""
+        along = np.full((len(next(iter(laid.values()))), len(self.axes)), np.nan)
         if len(laid) == 1:
             return along
         for limb, own in laid.items():
             here = self.limb == limb
             # Laying the twin and looking at it in the mirror is the same as doing both to this fibre backwards.
-            seen = laid[1 - limb].T @ MIRROR @ own
-            along[here] = _along(self.axes[here] @ seen.T, self.twin[here])
+            seen = laid[1 - limb].swapaxes(1, 2) @ MIRROR @ own
+            along[:, here] = _along(seen, self.axes[here], self.twin[here])
         return along
 
     def _continuation(self, turn: Floats) -> Floats:
@@ -463,8 +471,7 @@ class _Fibres:
             there = self.index + step * voxel_sizes(self.affine).max() * (turned @ to_index.T)
             is_inside = np.all((there >= 0) & (there <= np.array(self.dyads.shape[:3]) - 1), axis=1)
             # Both ends turn alike, so the cosine between them is that of the fibres as given.
-            found = _interpolate(self.dyads, there[is_inside])
-            total[is_inside] += np.sum(found * weights[is_inside], axis=1)
+            total[is_inside] += _interpolate(self.dyads, there[is_inside], weights[is_inside])
             known += is_inside
         n_cells = len(self.axes)
         sums, counts = np.bincount(self.cell, total, n_cells), np.bincount(self.cell, known, n_cells)
@@ -494,35 +501,37 @@ def _mean_axis(axes: Floats, weights: Floats) -> Floats:
     return _upwards(np.linalg.eigh((axes * weights[:, None]).T @ axes)[1][:, 2])
 
 
-def _upwards(axis: Floats) -> Floats:
-    return axis if axis @ UPWARDS >= 0 else -axis
+def _upwards(axes: Floats) -> Floats:
+    return np.where(axes[..., 2:] >= 0, axes, -axes)
 
 
-def _bend(start: Floats, end: Floats) -> Floats:
-    """Rotate one axis into another, or towards it as far as a limb may be bent."""
-    normal = np.cross(start, end)
-    length = float(np.linalg.norm(normal))
-    angle = min(np.arctan2(length, float(start @ end)), np.radians(LARGEST_BEND_DEG))
-    return Rotation.from_rotvec(normal / length * angle if length else normal).as_matrix()
+def _bend(starts: Floats, end: Floats) -> Floats:
+    """Rotate axes into another, or towards it as far as a limb may be bent; shape (t, 3, 3)."""
+    normals = np.cross(starts, end)
+    lengths = np.linalg.norm(normals, axis=1)
+    angles = np.minimum(np.arctan2(lengths, starts @ end), np.radians(LARGEST_BEND_DEG))
+    scales = np.divide(angles, lengths, out=np.zeros_like(angles), where=lengths > 0)
+    return Rotation.from_rotvec(normals * scales[:, np.newaxis]).as_matrix()
 
 
-def _along(directions: Floats, dyads: Floats) -> Floats:
-    return np.einsum("ci,cij,cj->c", directions, dyads, directions)
+def _along(turns: Floats, axes: Floats, dyads: Floats) -> Floats:
+    """Hold axes of shape (c, 3) after some turns against dyads of shape (c, 3, 3); squared cosines of shape (t, c)."""
+    turned = np.ascontiguousarray((turns @ axes.T).transpose(2, 1, 0))
+    return np.sum(turned * (dyads @ turned), axis=1).T
 
 
-def _interpolate(values: Floats, there: Floats) -> Floats:
-    """Interpolate linearly within a grid of shape (nx, ny, nz, c) at indices of shape (m, 3)."""
+def _interpolate(values: Floats, there: Floats, weights: Floats) -> Floats:
+    """Interpolate linearly within a grid of shape (nx, ny, nz, c) at indices of shape (m, 3), and weigh; shape (m,)."""
+    _, ny, nz, n = values.shape
     last = np.array(values.shape[:3]) - 1
     low = np.minimum(np.floor(there).astype(int), np.maximum(last - 1, 0))
-    share = there - low
-    flat, total = values.reshape(-1, values.shape[3]), np.zeros((len(there), values.shape[3]))
-    shares = np.stack([1 - share, share])
-    strides = np.array([values.shape[1] * values.shape[2], values.shape[2], 1])
     # The corner beyond the last voxel has no share; the last voxel stands in for it.
-    index = np.stack([low, np.minimum(low + 1, last)]) * strides
+    index = np.stack([low, np.minimum(low + 1, last)]) * [ny * nz, nz, 1]
+    share = np.stack([1 - (there - low), there - low])
+    flat, total = values.reshape(-1, n), np.zeros(len(there))
     for i, j, k in np.ndindex(2, 2, 2):
-        weight = shares[i, :, 0] * shares[j, :, 1] * shares[k, :, 2]
-        total += weight[:, None] * flat.take(index[i, :, 0] + index[j, :, 1] + index[k, :, 2], axis=0)
+        corner = flat.take(index[i, :, 0] + index[j, :, 1] + index[k, :, 2], axis=0)
+        total += share[i, :, 0] * share[j, :, 1] * share[k, :, 2] * np.einsum("mi,mi->m", corner, weights)
     return total
 
 
@@ -602,13 +611,15 @@ def _twins(places: Floats, dyads: Floats, n_voxels: Floats, sides: Floats) -> Fl
 def _judge(
     orientations: list[tuple[tuple[int, int, int], tuple[bool, bool, bool], Frame, Floats]], fibres: _Fibres
 ) -> OrientationCheck:
-    compared = np.array([fibres.compared(turn) for *_, turn in orientations])
+    turns = np.array([turn for *_, turn in orientations])
+    compared = fibres.compared(turns)
     # What is not known under one orientation must not count for another.
     compared = np.where(np.all(np.isfinite(compared), axis=0), compared, np.nan)
     candidates = []
-    for (rows, negated, frame, turn), parts in zip(orientations, compared, strict=True):
+    predicted = fibres.predicted(turns[0] @ turns.swapaxes(1, 2))
+    for (rows, negated, frame, turn), parts, expected in zip(orientations, compared, predicted, strict=True):
         means = _means_of_parts(parts, fibres.n_voxels)
-        lead = _lead(fibres, parts, compared[0], fibres.predicted(turn, orientations[0][-1]))
+        lead = _lead(fibres, parts, compared[0], expected)
         score = float(np.average(np.nansum(parts, axis=0), weights=fibres.n_voxels))
         candidates.append(Candidate(rows, negated, frame, turn, *means, score, lead.mean, lead.se))
     given = candidates[0]
@@ -623,13 +634,12 @@ def _judge(
     if not _runs_on_less(fibres, compared[plain], compared[first]):
         first = plain
     best = candidates[first]
+    predicted = fibres.predicted(turns @ best.turn.T)
     rivals = [
         number
         for number in ranked
         if not _is_similar(candidates[number], best)
-        and not _lead(
-            fibres, compared[first], compared[number], fibres.predicted(best.turn, candidates[number].turn)
-        ).is_clear(LEAD)
+        and not _lead(fibres, compared[first], compared[number], predicted[number]).is_clear(LEAD)
     ]
     likely = tuple(candidates[number] for number in (first, *rivals))
     # A fibre that runs on less well than before speaks against any expectation of where it should go.
