@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,15 +70,15 @@ class _Region:
     eroded: Bools
     kept: Bools
 
-    @property
+    @cached_property
     def n_kept(self) -> int:
         return int(np.count_nonzero(self.kept))
 
-    @property
+    @cached_property
     def n_left(self) -> int:
         return int(np.count_nonzero(self.eroded))
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         n_label, n_left = int(np.count_nonzero(self.label)), self.n_left
         return {
@@ -198,11 +199,13 @@ def measure_muscles(
         who = {"participant_id": participant_id, "session": session, "is_simulated": is_simulated}
         who |= {"labels": roi_table.DRAWN}
         who |= {"muscle": region.muscle, "side": str(region.side)}
-        for parameter, volume in maps.scalars.items():
+        scalars = maps.scalars
+        summaries = _summaries(np.array([volume[voxels] for volume in scalars.values()]))
+        for parameter, summary in zip(scalars, summaries, strict=True):
             row = who | {"parameter": parameter, "unit": roi_table.UNITS[parameter]} | region.counts
-            rows.append(row | {"route": "voxelwise"} | _summary(volume[voxels]))
+            rows.append(row | {"route": "voxelwise"} | summary)
             value = mean_value[parameter] if is_enough else np.nan
-            rows.append(row | {"route": "mean_signal"} | _summary(np.array([])) | {"mean": value})
+            rows.append(row | {"route": "mean_signal"} | dict.fromkeys(summary, np.nan) | {"mean": value})
     table = pd.DataFrame(rows, columns=list(roi_table.COLUMNS))
     evidence = _Evidence(
         b0=series.mean_b0(),
@@ -264,7 +267,7 @@ def erode(mask: Bools, depth_mm: float, voxel_sizes_mm: Floats) -> Bools:
     if depth_mm == 0 or not mask.any() or mask.all():
         return mask
     # The nearest outside voxel is never beyond the box around the region and one voxel more.
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    (box,) = ndimage.find_objects(mask.view(np.uint8))
     box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
     eroded = np.zeros_like(mask)
     distance = ndimage.distance_transform_edt(mask[box], sampling=voxel_sizes_mm)
@@ -450,17 +453,15 @@ def cross_section_cm2(mask: Bools, affine: Floats) -> float:
     return float(in_plane.sum() * areas[axis] / n_slices / MM2_PER_CM2) if n_slices else float("nan")
 
 
-def _summary(values: Floats) -> dict[str, float]:
+def _summaries(values: Floats) -> list[dict[str, float]]:
+    """Describe each row of values."""
+    names = ("mean", "median", "sd", "q25", "q75")
     if not values.size:
-        return dict.fromkeys(("mean", "median", "sd", "q25", "q75"), np.nan)
-    q25, median, q75 = np.percentile(values, (25, 50, 75))
-    return {
-        "mean": float(values.mean()),
-        "median": float(median),
-        "sd": float(values.std(ddof=1)) if values.size > 1 else np.nan,
-        "q25": float(q25),
-        "q75": float(q75),
-    }
+        return [dict.fromkeys(names, np.nan)] * len(values)
+    sd = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.full(len(values), np.nan)
+    q25, median, q75 = np.percentile(values, (25, 50, 75), axis=1)
+    columns = (values.mean(axis=1), median, sd, q25, q75)
+    return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _unknown(labels: MuscleLabels, participant_id: str) -> tuple[Issue, ...]:
@@ -482,7 +483,7 @@ def _swapped_sides(regions: list[_Region], affine: Floats, participant_id: str) 
     rightwards: dict[str, dict[Side, float]] = {}
     for region in regions:
         if region.side is not Side.BOTH and region.label.any():
-            centre = np.argwhere(region.label).mean(axis=0)
+            centre = np.mean(np.unravel_index(np.flatnonzero(region.label), region.label.shape), axis=1)
             rightwards.setdefault(region.muscle, {})[region.side] = float(affine[0, :3] @ centre)
     pairs = [place for place in rightwards.values() if len(place) == len((Side.LEFT, Side.RIGHT))]
     if not pairs or not all(place[Side.LEFT] > place[Side.RIGHT] for place in pairs):
