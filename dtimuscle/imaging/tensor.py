@@ -378,7 +378,7 @@ def _leaves_enough(design: Floats, kept: Bools) -> Bools:
 
 def _errors(design: Floats, kept: Bools) -> Floats:
     """Give the standard error of the tensor elements for noise of SD 1 in the logarithm, without bound if singular."""
-    normal = np.einsum("kn,ni,nj->kij", kept.astype(float), design, design, optimize=True)
+    normal = np.tensordot(kept.astype(float), design[:, :, np.newaxis] * design[:, np.newaxis], axes=1)
     ascending = np.linalg.eigvalsh(normal)
     is_sound = ascending[:, 0] > SINGULAR * ascending[:, -1]
     errors = np.full(len(kept), np.inf)
@@ -628,34 +628,31 @@ def _residual(signals: Floats, design: Floats, unknowns: Floats, prior: Floats |
 def _decompose(elements: Floats) -> tuple[Floats, Floats]:
     """Find eigenvalues, largest first, and first eigenvector of tensors (xx, yy, zz, xy, xz, yz), shapes (m, 3).
 
-    The eigenvalues of a tensor of trace 0 and norm √6 are 2 cos(φ + 2πk/3), where 2 cos 3φ is its determinant
-    (Smith 1961). The adjugate of a tensor less its first eigenvalue is a multiple of the dyad of its first eigenvector.
+    The eigenvalues of a tensor of trace 0 and norm √6 are 2 cos(φ + 2πk/3), where 2 cos 3φ is its determinant (Smith
+    1961). The adjugate of a tensor less its first eigenvalue is a multiple of the dyad of its first eigenvector.
     Where two eigenvalues nearly coincide, φ is lost to rounding and LAPACK's iteration takes over.
     """
-    mean = elements[:3].mean(axis=0)
-    xx, yy, zz = elements[:3] - mean
-    xy, xz, yz = elements[3:]
-    unit = np.sqrt((xx * xx + yy * yy + zz * zz + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
-    determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosine = determinant / (2 * unit**3)
-    is_apart = np.abs(cosine) < 1 - COINCIDENT
-    angle = np.arccos(np.where(is_apart, cosine, 0.0)) / 3
-    first, third = 2 * unit * np.cos(angle), 2 * unit * np.cos(angle + 2 * np.pi / 3)
-    eigenvalues = np.stack([first, -first - third, third], axis=1) + mean[:, np.newaxis]
-    xx, yy, zz = xx - first, yy - first, zz - first
-    adjugate = np.array(
-        [
-            [yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy],
-            [xz * yz - xy * zz, xx * zz - xz * xz, xy * xz - xx * yz],
-            [xy * yz - xz * yy, xy * xz - xx * yz, xx * yy - xy * xy],
-        ]
-    )
-    # Its column with the largest element on the diagonal keeps the most digits.
-    longest = np.argmax(np.abs(np.diagonal(adjugate)), axis=1)
-    direction = np.take_along_axis(adjugate, longest[np.newaxis, np.newaxis], axis=1)[:, 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        direction = (direction / np.sqrt(np.sum(direction**2, axis=0))).T
+    # What overflows or has no direction is among what LAPACK does again.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        mean = elements[:3].mean(axis=0)
+        xx, yy, zz = elements[:3] - mean
+        xy, xz, yz = elements[3:]
+        norm = np.sqrt((xx * xx + yy * yy + zz * zz + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
+        determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
+        cosine = determinant / (2 * norm**3)
+        is_apart = np.abs(cosine) < 1 - COINCIDENT
+        angle = np.arccos(np.where(is_apart, cosine, 0.0)) / 3
+        first, third = 2 * norm * np.cos(angle), 2 * norm * np.cos(angle + 2 * np.pi / 3)
+        eigenvalues = (np.array([first, -first - third, third]) + mean).T
+        xx, yy, zz = xx - first, yy - first, zz - first
+        xx_xy_xz = [yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy]
+        xy_yy_yz = [xx_xy_xz[1], xx * zz - xz * xz, xy * xz - xx * yz]
+        xz_yz_zz = [xx_xy_xz[2], xy_yy_yz[2], xx * yy - xy * xy]
+        adjugate = np.array([xx_xy_xz, xy_yy_yz, xz_yz_zz])
+        # Its row with the largest element on the diagonal keeps the most digits.
+        longest = np.argmax(np.abs(np.diagonal(adjugate)), axis=1)
+        direction = adjugate[longest, :, np.arange(len(mean))]
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     if not is_apart.all():
         tensors = elements[_FULL][:, ~is_apart].T.reshape(-1, 3, 3)
         ascending, vectors = np.linalg.eigh(tensors)

@@ -9,14 +9,17 @@ from dtimuscle.dwi import DwiSeries, GradientTable, directions_from_fsl, grid_ro
 from dtimuscle.errors import GradientError, GridMismatchError, ImageError, SettingsError
 from dtimuscle.imaging.tensor import (
     ESTIMATORS,
+    _decompose,
     _design,
     _fit_block,
+    _solve,
     carries_tensor,
     count_voxels,
     fit_signals,
     fit_tensor,
 )
 from dtimuscle.issues import Severity
+from dtimuscle.threads import limit_threads
 
 EIGENVALUES = np.array([2.2e-3, 1.6e-3, 1.2e-3])
 
@@ -246,6 +249,73 @@ def test_blocks_do_not_change_the_fit(monkeypatch):
     whole = fit_signals(signals, gradients, estimator="nlls").eigenvalues
     monkeypatch.setattr("dtimuscle.imaging.tensor.BLOCK_VOXELS", 10)
     np.testing.assert_allclose(fit_signals(signals, gradients, estimator="nlls").eigenvalues, whole, rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_neither_threads_nor_the_layout_of_the_signals_change_a_bit_of_the_fit(monkeypatch, estimator):
+    rng = np.random.default_rng(16)
+    monkeypatch.setattr("dtimuscle.imaging.tensor.BLOCK_VOXELS", 10)
+    monkeypatch.setattr("dtimuscle.threads._limits", {})
+    gradients = muscle_gradients()
+    signals = rician(tensor_signals(gradients, EIGENVALUES, rotations(64, rng)), 5.0, rng).astype(np.float32)
+    signals[3, 2], signals[40, 0], signals[50, 5] = np.nan, 0.0, -1.0
+    fits = []
+    for n_threads in (1, 2):
+        limit_threads(n_threads)
+        layouts = signals, signals.astype(float), np.asfortranarray(signals), np.repeat(signals, 2, axis=1)[:, ::2]
+        fits += [fit_signals(layout, gradients, estimator=estimator) for layout in layouts]
+    assert list(np.flatnonzero(np.isnan(fits[0].s0))) == [3, 40]
+    for other in fits[1:]:
+        for field in ("eigenvalues", "direction", "s0", "residual"):
+            np.testing.assert_array_equal(getattr(other, field), getattr(fits[0], field))
+
+
+def test_the_normal_equations_are_solved_as_lapack_solves_them():
+    rng = np.random.default_rng(17)
+    design = rng.normal(size=(31, 7))
+    weights, targets = rng.uniform(0.01, 1, (9, 31)), rng.normal(size=(9, 31))
+    damping = rng.uniform(0, 1, 9)
+    for i, solution in enumerate(_solve(design, weights, targets, damping)):
+        normal = design.T @ (weights[i][:, None] * design)
+        normal += damping[i] * np.diag(np.diag(normal))
+        np.testing.assert_allclose(solution, np.linalg.solve(normal, design.T @ targets[i]), rtol=1e-10)
+
+
+def test_normal_equations_without_a_solution_have_none():
+    design = np.random.default_rng(18).normal(size=(31, 7))
+    weights = np.ones((3, 31))
+    weights[1] = 0.0
+    solution = _solve(design, weights, weights)
+    assert np.isnan(solution[1]).all()
+    assert np.isfinite(solution[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    "eigenvalues",
+    [
+        (2.2e-3, 1.6e-3, 1.2e-3),
+        (2.2e-3, 1.2e-3, 1.2e-3),
+        (2.2e-3, 2.2e-3, 1.2e-3),
+        (1.5e-3, 1.5e-3, 1.5e-3),
+        (1.5e-3, 1.5e-3 - 1e-9, 1.5e-3 - 2e-9),
+        (2.2e-3, 1.2e-3 + 1e-12, 1.2e-3),
+        (2.2e-3, 2.2e-3 - 1e-7, 1.2e-3),
+        (1e-3, -1e-3, -2e-3),
+        (-1e-3, -2e-3, -3e-3),
+        (0.0, 0.0, 0.0),
+        (1e200, 1e-3, -1e200),
+        (1e120, 2e119, 1e119),
+    ],
+)
+def test_tensors_are_decomposed_as_lapack_does(eigenvalues):
+    axes = rotations(50, np.random.default_rng(19))
+    tensors = np.einsum("mij,j,mkj->mik", axes, np.array(eigenvalues), axes)
+    found, direction = _decompose(tensors[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]].T)
+    size = np.abs(eigenvalues).max()
+    np.testing.assert_allclose(found, np.linalg.eigvalsh(tensors)[:, ::-1], rtol=0, atol=1e-12 * size)
+    np.testing.assert_allclose(np.linalg.norm(direction, axis=1), 1, rtol=1e-12)
+    turned = np.einsum("mij,mj->mi", tensors, direction)
+    np.testing.assert_allclose(turned, found[:, :1] * direction, rtol=0, atol=1e-9 * size)
 
 
 def test_turning_the_patient_turns_the_direction_and_nothing_else():
