@@ -84,6 +84,13 @@ def test_a_point_belongs_to_the_same_region_on_any_grid(registry, regions):
     np.testing.assert_array_equal(part, regions[40:50, 20:60, 2:5])
 
 
+def test_slices_drawn_together_are_those_drawn_alone(registry):
+    z = np.array([-60.0, -35.0, 0.0, 1.0, 20.0, 44.0, 45.0, 70.0, 71.0, 110.0])
+    thighs = build_thighs(240.0, registry, rng=participant_rng(7, "sub-001"), area_share=0.8)
+    alone = [thighs.regions_at(X, Y, z[k : k + 1]) for k in range(len(z))]
+    np.testing.assert_array_equal(thighs.regions_at(X, Y, z), np.concatenate(alone, axis=2))
+
+
 def test_the_thighs_stay_within_the_field_of_view(registry):
     for number in range(8):
         regions = build(registry, f"sub-{number}").regions_at(X, Y, Z)

@@ -14,7 +14,7 @@ from dtimuscle.simulation.anatomy import build_thighs
 from dtimuscle.simulation.cohort import draw_cohort, participant_rng
 from dtimuscle.simulation.effects import NO_EFFECTS, fat_shift_mm
 from dtimuscle.simulation.physics import eigenvalues
-from dtimuscle.simulation.signal import LAYERS, cut_k_space, simulate_scan
+from dtimuscle.simulation.signal import LAYERS, _Drawing, cut_k_space, simulate_scan
 
 
 def scan(protocol, scenario, registry, *, who="sub-001", n=2, poses=None, position=None, fat=None, **changed):
@@ -192,6 +192,17 @@ def test_a_shift_by_one_slice_shows_the_next_one(protocol, scenario, registry):
     body = still[:, :, 1:] > 100
     # Muscles taper and the thigh widens, so that neighbouring slices differ.
     assert np.mean(np.abs(still[:, :, 1:] - still[:, :, :-1])[body] > 20) > 0.02
+
+
+@pytest.mark.parametrize("where", [{"z": 0.5}, {"z": -7.0}, {"z": 60.0}, {"x": 30.0, "y": -40.0, "z": -60.0}])
+def test_slices_are_drawn_wherever_a_volume_looks(quick, quick_protocol, monkeypatch, where):
+    poses = shifted(len(quick_protocol.gradients()), **where)
+    poses[2, :3, :3] = Rotation.from_rotvec([8, -5, 3], degrees=True).as_matrix()
+    scanned = quick(poses=poses, partial_volume=True, fat_shift_ppm=3.4).series.signal
+    draw = _Drawing._draw
+    monkeypatch.setattr(_Drawing, "_draw", lambda drawing, *_: draw(drawing, -np.inf, np.inf))
+    drawn_as_a_whole = quick(poses=poses, partial_volume=True, fat_shift_ppm=3.4).series.signal
+    np.testing.assert_array_equal(scanned, drawn_as_a_whole)
 
 
 def test_a_voxel_shows_the_mean_of_what_it_covers(quick):
