@@ -469,7 +469,7 @@ def _fit_logarithm(signals: Floats, design: Floats, prior: Floats, weights: Floa
     log_signals = np.log(signals)
     unknowns = _solve(design, weights, weights * log_signals)
     for _ in range(reweightings):
-        weights = prior * np.exp(2 * _predict(design, unknowns))
+        weights = prior * np.exp(_predict(design, 2 * unknowns))
         unknowns = _solve(design, weights, weights * log_signals)
     return unknowns
 
@@ -532,13 +532,13 @@ def _leave_outliers_out_of_logarithm(signals: Floats, design: Floats, prior: Flo
     for _ in range(MAX_REWEIGHTINGS):
         log_signals, current = np.log(signals[going]), unknowns[going]
         doubt = _geman_mcclure(OUTLIER_SD * _signal_residuals(signals[going], design, current) / limits[going])
-        weights = prior[going] * doubt * np.exp(2 * _predict(design, current))
+        weights = prior[going] * doubt * np.exp(_predict(design, 2 * current))
         unknowns[going] = _solve(design, weights, weights * log_signals)
         change = np.abs(_predict(design, unknowns[going] - current)).max(axis=1)
         going = going[change > REWEIGHTING_TOLERANCE]
     residuals = _signal_residuals(signals[suspects], design, unknowns[suspects])
     settled, kept = _where_enough_is_kept(suspects, prior, np.abs(residuals) <= limits[suspects], design)
-    start = kept * np.exp(2 * _predict(design, unknowns[settled]))
+    start = kept * np.exp(_predict(design, 2 * unknowns[settled]))
     unknowns[settled] = _fit_logarithm(signals[settled], design, kept, start, reweightings=2)
     return unknowns
 
