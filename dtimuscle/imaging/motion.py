@@ -13,6 +13,7 @@ from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable
 from dtimuscle.errors import GridMismatchError, ImageError
 from dtimuscle.imaging.unring import slice_axis
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.threads import share_out
 
 Engine = Literal["kit", "dipy"]
 
@@ -155,7 +156,7 @@ def correct_motion(
     rotations = np.array([Rotation.from_matrix(each).mean().as_matrix() for each in part_rotations.swapaxes(0, 1)])
     tables = tuple(series.gradients.rotated(each.transpose(0, 2, 1)) for each in part_rotations)
     places = [_places(series, mask & (parts == k)) for k in range(len(found))]
-    share = np.array([len(points) for points in places]) / np.count_nonzero(mask)
+    share = np.array([points.shape[1] for points in places]) / np.count_nonzero(mask)
     moved = [_displacement(points, each) for points, each in zip(places, part_transforms, strict=True)]
     stepped = [_framewise(*each) for each in zip(places, part_transforms, part_rotations, strict=True)]
     return MotionCorrected(
@@ -236,26 +237,26 @@ def _different_turns(rotations: Floats) -> tuple[Issue, ...]:
 
 
 def _places(series: DwiSeries, where: Bools) -> Floats:
-    """World coordinates of voxels, shape (m, 3), mm."""
-    return np.argwhere(where) @ series.affine[:3, :3].T + series.affine[:3, 3]
+    """World coordinates of voxels, shape (3, m), mm."""
+    return series.affine[:3, :3] @ np.array(np.nonzero(where)) + series.affine[:3, 3:]
 
 
 def _displacement(points: Floats, transforms: Floats) -> Floats:
-    """Mean displacement of points (m, 3) by each transform, mm."""
-    return np.array([_mean_length(points @ (each[:3, :3] - np.eye(3)).T + each[:3, 3]) for each in transforms])
+    """Mean displacement of points (3, m) by each transform, mm."""
+    return np.array([_mean_length((each[:3, :3] - np.eye(3)) @ points + each[:3, 3:]) for each in transforms])
 
 
 def _framewise(points: Floats, transforms: Floats, rotations: Floats) -> Floats:
-    """Mean distance of points (m, 3) between each volume's rigid pose and that of the volume before, mm."""
-    middle = points.mean(axis=0)
-    centres = transforms[:, :3, :3] @ middle + transforms[:, :3, 3]
+    """Mean distance of points (3, m) between each volume's rigid pose and that of the volume before, mm."""
+    middle = points.mean(axis=1, keepdims=True)
+    centres = transforms[:, :3, :3] @ middle + transforms[:, :3, 3:]
     steps = zip(np.diff(rotations, axis=0), np.diff(centres, axis=0), strict=True)
-    return np.array([0.0, *(_mean_length((points - middle) @ turn.T + shift) for turn, shift in steps)])
+    return np.array([0.0, *(_mean_length(turn @ (points - middle) + shift) for turn, shift in steps)])
 
 
 def _mean_length(vectors: Floats) -> float:
-    """Mean length of vectors, shape (m, 3)."""
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)).mean())
+    """Mean length of vectors, shape (3, m)."""
+    return float(np.sqrt(np.einsum("im,im->m", vectors, vectors)).mean())
 
 
 def _resample(series: DwiSeries, parts: NDArray[np.intp], part_transforms: Floats) -> Floats:
@@ -266,14 +267,16 @@ def _resample(series: DwiSeries, parts: NDArray[np.intp], part_transforms: Float
     at = [np.flatnonzero(parts == k) for k in range(len(part_transforms))]
     places = [np.stack(np.unravel_index(each, parts.shape), axis=1).astype(float) for each in at]
     images = np.array(np.moveaxis(series.signal, 3, 0), dtype=np.float32, order="C")
-    with threadpool_limits(limits=1, user_api="blas"):
-        for volume, image in enumerate(images):
-            if np.array_equal(part_transforms[:, volume], np.tile(np.eye(4), (len(places), 1, 1))):
-                continue
-            spline = Spline.through(image)
-            for each, place, transforms in zip(at, places, part_transforms, strict=True):
-                values, _ = spline.at(place, to_index @ transforms[volume] @ series.affine)
-                image.reshape(-1)[each] = np.maximum(values, 0)
+
+    def move(volume: int) -> None:
+        if np.array_equal(part_transforms[:, volume], np.tile(np.eye(4), (len(places), 1, 1))):
+            return
+        spline = Spline.through(images[volume])
+        for each, place, transforms in zip(at, places, part_transforms, strict=True):
+            values, _ = spline.at(place, to_index @ transforms[volume] @ series.affine)
+            images[volume].reshape(-1)[each] = np.maximum(values, 0)
+
+    share_out(move, range(len(images)))
     return np.ascontiguousarray(np.moveaxis(images, 0, 3))
 
 

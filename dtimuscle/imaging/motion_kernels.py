@@ -89,22 +89,6 @@ def _cubic(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> 
 
 
 @helper
-def _linear(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> np.float32:
-    """Interpolate a bordered image linearly at a place counted in voxels."""
-    one, next_row = np.uint64(1), np.uint64(row)
-    i, j, k = int(x), int(y), int(z)
-    u, v, w = np.float32(x - i), np.float32(y - j), np.float32(z - k)
-    at = np.uint64((i + BEFORE) * plane + (j + BEFORE) * row + k + BEFORE)
-    a = flat[at] + w * (flat[at + one] - flat[at])
-    b = flat[at + next_row] + w * (flat[at + next_row + one] - flat[at + next_row])
-    at += np.uint64(plane)
-    c = flat[at] + w * (flat[at + one] - flat[at])
-    d = flat[at + next_row] + w * (flat[at + next_row + one] - flat[at + next_row])
-    low, high = a + v * (b - a), c + v * (d - c)
-    return low + u * (high - low)
-
-
-@helper
 def _along_axis(to_index: Floats, axis: int, points: Floats, i: int) -> float:
     """Where a point lies along one axis after a transform, counted in voxels."""
     place = to_index[axis, 0] * points[i, 0] + to_index[axis, 1] * points[i, 1] + to_index[axis, 2] * points[i, 2]
@@ -113,19 +97,17 @@ def _along_axis(to_index: Floats, axis: int, points: Floats, i: int) -> float:
 
 @kernel(
     "Tuple((float32[::1], boolean[::1]))"
-    "(float32[:, :, ::1], boolean, float64[:, ::1], float64[:, ::1], boolean[::1], int64)"
+    "(float32[:, :, ::1], float64[:, ::1], float64[:, ::1], boolean[::1], int64)"
 )
 def sample(
-    wide: Floats, is_cubic: bool, to_index: Floats, points: Floats, is_lost: Bools, axis: int
+    wide: Floats, to_index: Floats, points: Floats, is_lost: Bools, axis: int
 ) -> tuple[Floats, Bools]:
-    """Interpolate an image at points after a transform, and tell which of them were scanned.
+    """Evaluate a cubic spline at points after a transform, and tell which of them were scanned.
 
     Parameters
     ----------
     wide : ndarray of float32
-        The image, or the coefficients of its spline, mirrored beyond its borders by `BEFORE` and `AFTER` voxels.
-    is_cubic : bool
-        Whether it is a spline.
+        The spline's coefficients, mirrored beyond the image's borders by `BEFORE` and `AFTER` voxels.
     to_index : ndarray of float64, shape (3, 4)
         From points to voxel indices. Beyond the image the nearest voxel counts.
     points : ndarray of float64, shape (m, 3)
@@ -155,7 +137,7 @@ def sample(
             and -SEEN_VOXELS < z < last_z + SEEN_VOXELS
         )
         x, y, z = min(max(x, 0.0), last_x), min(max(y, 0.0), last_y), min(max(z, 0.0), last_z)
-        values[i] = _cubic(flat, plane, row, x, y, z) if is_cubic else _linear(flat, plane, row, x, y, z)
+        values[i] = _cubic(flat, plane, row, x, y, z)
     if len(is_lost):
         for i in range(len(points)):
             place = min(max(_along_axis(to_index, axis, points, i), 0.0), len(is_lost) - 1.0)
@@ -164,12 +146,12 @@ def sample(
 
 
 @kernel(
-    "Tuple((float32[::1], float64[:, :, ::1]))"
+    "Tuple((float32[:, ::1], float32[:, ::1], float32[:, :, ::1]))"
     "(float64[:, ::1], float32[:, ::1], int64, float32[::1], float64[::1], int64[::1])"
 )
 def changes(
     points: Floats, slope: Floats, phase_axis: int, values: Floats, power: Floats, bounds: NDArray[np.intp]
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Floats]:
     """Tell how an image changes at points with the nine numbers of a pose.
 
     A turn by a small vector w moves x by w × x, so the image changes by w · (x × slope); a shift t changes it by
@@ -188,47 +170,50 @@ def changes(
 
     Returns
     -------
-    change : ndarray of float32, shape (9 m,)
-        Without its mean in each cell and without what follows the values there; all of one cell, shape (9, n), before
-        the next.
-    products : ndarray of float64, shape (n_cells, 9, 9)
-        Of any two of them, summed over each cell.
+    change : ndarray of float32, shape (m, 9)
+        At each point.
+    shares : ndarray of float32, shape (n_cells, 9)
+        How much of each change follows the values in a cell.
+    products : ndarray of float32, shape (n_cells, 9, 9)
+        Of any two changes without their mean and without what follows the values, summed over each cell.
     """
     n_cells = len(bounds) - 1
-    change, products = np.empty(9 * len(points), dtype=np.float32), np.empty((n_cells, 9, 9))
+    change, shares = np.empty((len(points), 9), dtype=np.float32), np.empty((n_cells, 9), dtype=np.float32)
+    products = np.empty((n_cells, 9, 9), dtype=np.float32)
+    left = np.empty((9, np.diff(bounds).max()), dtype=np.float32)
     for cell in range(n_cells):
         first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
-        block = change[9 * first : 9 * (first + n)].reshape(9, n)
         for i in range(n):
-            x, y, z = points[first + i, 0], points[first + i, 1], points[first + i, 2]
+            x, y, z = np.float32(points[first + i, 0]), np.float32(points[first + i, 1]), np.float32(points[first + i, 2])
             a, b, c = slope[first + i, 0], slope[first + i, 1], slope[first + i, 2]
             stretch = slope[first + i, phase_axis]
-            block[0, i], block[1, i], block[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
-            block[3, i], block[4, i], block[5, i] = a, b, c
-            block[6, i], block[7, i], block[8, i] = stretch * x, stretch * y, stretch * z
-        for k in range(len(block)):
+            left[0, i], left[1, i], left[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
+            left[3, i], left[4, i], left[5, i] = a, b, c
+            left[6, i], left[7, i], left[8, i] = stretch * x, stretch * y, stretch * z
+            change[first + i] = left[:, i]
+        for k in range(len(left)):
             total = follows = np.float32(0)
             for i in range(n):
-                total += block[k, i]
-                follows += block[k, i] * values[first + i]
+                total += left[k, i]
+                follows += left[k, i] * values[first + i]
             mean, share = np.float32(total / n), np.float32(follows / power[cell])
+            shares[cell, k] = share
             for i in range(n):
-                block[k, i] -= mean + share * values[first + i]
-        for k in range(len(block)):
+                left[k, i] -= mean + share * values[first + i]
             for other in range(k + 1):
                 total = np.float32(0)
                 for i in range(n):
-                    total += block[k, i] * block[other, i]
+                    total += left[k, i] * left[other, i]
                 products[cell, k, other] = products[cell, other, k] = total
-    return change, products
+    return change, shares, products
 
 
 @kernel(
     "Tuple((boolean[::1], float64[::1], float64[::1], float64[:, ::1]))"
-    "(float32[::1], boolean[::1], float32[::1], float32[::1], int64[::1])"
+    "(float32[::1], boolean[::1], float32[::1], float32[:, ::1], float32[:, ::1], int64[::1])"
 )
 def compare(
-    sampled: Floats, is_scanned: Bools, values: Floats, change: Floats, bounds: NDArray[np.intp]
+    sampled: Floats, is_scanned: Bools, values: Floats, change: Floats, shares: Floats, bounds: NDArray[np.intp]
 ) -> tuple[Bools, Floats, Floats, Floats]:
     """Sum over cells what a Gauss–Newton step needs of an image and its target.
 
@@ -236,8 +221,10 @@ def compare(
     ----------
     sampled, is_scanned : ndarray of float32 and bool, shape (m,)
         The image at the points, from `sample`.
-    values, change : ndarray of float32, shape (m,) and (9 m,)
-        The target without its mean in each cell, and what `changes` tells of it.
+    values : ndarray of float32, shape (m,)
+        The target without its mean in each cell.
+    change, shares : ndarray of float32, shape (m, 9) and (n_cells, 9)
+        What `changes` tells of it.
     bounds : ndarray of int, shape (n_cells + 1,)
         Where each cell begins, and the end.
 
@@ -250,29 +237,32 @@ def compare(
     follows : ndarray of float64, shape (n_cells,)
         Its products with the target.
     moving : ndarray of float64, shape (n_cells, 9)
-        Its products with each change.
+        Its products with what is left of each change.
     """
     n_cells = len(bounds) - 1
     is_seen, moving = np.ones(n_cells, dtype=np.bool_), np.zeros((n_cells, 9))
     there, follows = np.zeros(n_cells), np.zeros(n_cells)
+    total = np.empty(9, dtype=np.float32)
     for cell in range(n_cells):
-        first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
-        n_scanned, total = 0, np.float32(0)
-        for i in range(first, first + n):
+        first, end = bounds[cell], bounds[cell + 1]
+        n_scanned, mean = 0, np.float32(0)
+        for i in range(first, end):
             n_scanned += is_scanned[i]
-            total += sampled[i]
-        is_seen[cell] = n_scanned == n
-        if n_scanned < n:
+            mean += sampled[i]
+        is_seen[cell] = n_scanned == end - first
+        if not is_seen[cell]:
             continue
-        mean = np.float32(total / n)
+        mean /= np.float32(end - first)
         square = with_target = np.float32(0)
-        for i in range(first, first + n):
-            square += (sampled[i] - mean) * (sampled[i] - mean)
-            with_target += (sampled[i] - mean) * values[i]
+        total[:] = 0
+        for i in range(first, end):
+            left = sampled[i] - mean
+            square += left * left
+            with_target += left * values[i]
+            for k in range(9):
+                total[k] += left * change[i, k]
         there[cell], follows[cell] = square, with_target
-        for k in range(moving.shape[1]):
-            total = np.float32(0)
-            for i in range(n):
-                total += (sampled[first + i] - mean) * change[9 * first + k * n + i]
-            moving[cell, k] = total
+        # The mean of a change multiplies a sum of zero.
+        for k in range(9):
+            moving[cell, k] = total[k] - shares[cell, k] * with_target
     return is_seen, there, follows, moving

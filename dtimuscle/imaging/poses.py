@@ -1,9 +1,8 @@
 """How the volumes of a series lie relative to one another: motion and eddy currents, found by local correlation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +14,40 @@ from dtimuscle.imaging import motion_kernels as kernels
 from dtimuscle.imaging.splines import Spline, slope, smoothing
 from dtimuscle.imaging.unring import slice_axis
 from dtimuscle.issues import Issue, Severity
+from dtimuscle.threads import share_out
 
-_Stage = tuple[float, int, float, Literal[1, 3]]
 
-# Coarse to fine: smoothing within slices (standard deviation, mm), every how many voxels along each in-plane axis
-# are compared, edge of a cell (mm), order of the interpolation. More smoothing at the end would be faster, but a
-# blurred outline lies elsewhere in an image of another contrast.
-COARSE: _Stage = (8.0, 4, 36.0, 1)
-MIDDLE: _Stage = (2.5, 2, 15.0, 1)
-FULL: _Stage = (1.0, 1, 15.0, 3)
+@dataclass(frozen=True)
+class _Stage:
+    """How closely images are compared.
+
+    Parameters
+    ----------
+    smoothing_mm : float
+        Standard deviation of the smoothing within slices.
+    every : int
+        Every how many voxels along each axis within the slice are compared.
+    cell_mm : float
+        Edge of a cell.
+    small_step_mm : float
+        Steps stop when one moves the image by less than this.
+    """
+
+    smoothing_mm: float
+    every: int
+    cell_mm: float
+    small_step_mm: float
+
+
+# Coarse to fine. More smoothing at the end would be faster, but a blurred outline lies elsewhere in an image of
+# another contrast.
+COARSE = _Stage(smoothing_mm=8.0, every=4, cell_mm=36.0, small_step_mm=0.2)
+MIDDLE = _Stage(smoothing_mm=2.0, every=2, cell_mm=15.0, small_step_mm=0.1)
+FULL = _Stage(smoothing_mm=1.0, every=1, cell_mm=15.0, small_step_mm=0.04)
 STAGES = (COARSE, MIDDLE, FULL)
 
 # Volumes that are each other's targets approach their places together, so that stages are needed more than once.
-TIED_STAGES = (MIDDLE, FULL, FULL)
+TIED_STAGES = (MIDDLE, MIDDLE, FULL, FULL)
 
 # What motion and eddy currents usually do (standard deviations): they steady a fit where the image says nothing.
 USUAL_ROTATION = np.radians(2.0)
@@ -55,7 +75,7 @@ MAX_LOG_RATIO = 2.0
 LEAST_SEEN = 0.25
 
 # Contrast and interpolation mislead a fit by more than the cells' disagreement shows: variances are raised by this.
-UNSHOWN = 16.0
+UNSHOWN = 8.0
 
 # No cell is believed more than if this share of the mean misfit were left in it.
 LEAST_SPREAD = 1.0
@@ -69,8 +89,15 @@ MAX_MISFIT = 0.7
 # Between contrasts a coarse stage must leave less than this share of the misfit that there is without it.
 COARSE_MERIT = 0.7
 
-# One phase-encoding axis is clearly better than the other when its cost is lower by this (−2 log posterior).
-CLEAR_COST = 10.0
+# One phase-encoding axis is kept when its cost is lower by so many standard errors, which come from how much the
+# volumes disagree on it.
+CLEAR_LEAD = 2.0
+
+# Which axis it is, volumes tell by stretch that they do not share; less than this (standard deviation) tells nothing.
+TELLING_STRETCH = 0.002
+
+# Two poses explain an image about the same when their costs differ by less than this (−2 log posterior).
+ALIKE_COST = 10.0
 
 # Fewer such squares within the mask (a small crop) cannot tell motion from differences of contrast.
 MIN_SQUARES = 60
@@ -84,8 +111,7 @@ MAX_STRETCH = 0.08
 # With fewer slices, motion across them cannot be told from a change of contrast.
 MIN_SLICES = 4
 
-# Steps stop when one moves the image by less than this, or after so many.
-SMALL_STEP_MM = 0.04
+# A stage takes at most so many steps.
 MAX_STEPS = 12
 
 # What is left unexplained may rise by this share in a step: interpolation smooths noise more between slices than on
@@ -96,21 +122,26 @@ MISFIT_RISE = 0.01
 RIM_VOXELS = 2
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Points that are compared, in the order of their cells (small squares of one slice).
+@dataclass(frozen=True, eq=False)
+class _Lattice:
+    """Every so many voxels of each slice within the rim, in the order of their cells (small squares of one slice).
 
-    `at` tells where they stand in a flattened image, `points` their places in mm, shape (m, 3); `bounds` where each
-    cell begins, and the end; `neighbours` how many points share one independent piece of contrast.
+    `shape` is that of an image on the lattice, `sizes` its voxels in mm, `at` where the points stand in a flattened
+    image, `points` their places in mm, shape (m, 3); `bounds` where each cell begins, and the end; `neighbours` how
+    many points share one independent piece of contrast.
     """
 
+    steps: NDArray[np.intp]
+    shape: tuple[int, ...]
+    sizes: Floats
+    normal: int
     at: NDArray[np.intp]
     points: Floats
     bounds: NDArray[np.intp]
     neighbours: float
 
     @cached_property
-    def sizes(self) -> NDArray[np.intp]:
+    def n_points(self) -> NDArray[np.intp]:
         """Points in each cell."""
         return np.diff(self.bounds)
 
@@ -125,56 +156,24 @@ class _Cells:
 
     def centred(self, values: Floats) -> Floats:
         """Take the mean of each cell out."""
-        return values - np.repeat(self.sums(values) / self.sizes, self.sizes)
-
-
-@dataclass(frozen=True, eq=False)
-class _Lattice:
-    """Every so many voxels of each slice, within the rim: where targets are made.
-
-    `shape` is that of an image on the lattice, `sizes` its voxels in mm, `at` where the rim stands in a flattened
-    image, `points` its places in mm, shape (m, 3).
-    """
-
-    steps: NDArray[np.intp]
-    shape: tuple[int, ...]
-    sizes: Floats
-    normal: int
-    at: NDArray[np.intp]
-    points: Floats
-    known_cells: dict[float, _Cells] = field(default_factory=dict)
+        return values - np.repeat(self.sums(values) / self.n_points.astype(np.float32), self.n_points)
 
     def image(self, values: Floats) -> Floats:
-        """Put values of the rim in their places; zero elsewhere."""
+        """Put values of the points in their places; zero elsewhere."""
         image = np.zeros(self.shape, dtype=np.float32)
         image.reshape(-1)[self.at] = values
         return image
 
-    def smooth(self, image: Floats, smoothing_mm: float) -> Floats:
-        """Smooth an image on the lattice within its slices."""
-        return _smooth(image, smoothing_mm, self.sizes, self.normal)
+    def smooth(self, values: Floats, smoothing_mm: float) -> Floats:
+        """Smooth values of the points within slices, with zero elsewhere."""
+        return _smooth(self.image(values), smoothing_mm, self.sizes, self.normal).reshape(-1)[self.at]
 
-    def slopes(self, image: Floats, cells: _Cells, *, is_noisy: bool) -> Floats:
-        """Differentiate the cubic spline through an image at the points of cells, per mm along each axis."""
-        slopes = np.empty(cells.points.shape, dtype=np.float32)
+    def slopes(self, image: Floats, *, is_noisy: bool) -> Floats:
+        """Differentiate the cubic spline through an image at the points, per mm along each axis."""
+        slopes = np.empty(self.points.shape, dtype=np.float32)
         for axis, (n, size) in enumerate(zip(self.shape, self.sizes, strict=True)):
-            slopes[:, axis] = slope(n, is_noisy=is_noisy).along(image, axis).reshape(-1)[cells.at] / np.float32(size)
+            slopes[:, axis] = slope(n, is_noisy=is_noisy).along(image, axis).reshape(-1)[self.at] / np.float32(size)
         return slopes
-
-    def cells(self, edge_mm: float) -> _Cells:
-        """Lay out cells."""
-        if edge_mm not in self.known_cells:
-            edge = np.maximum(1, np.round(edge_mm * self.steps / self.sizes)).astype(int)
-            edge[self.normal] = 1
-            index = np.stack(np.unravel_index(self.at, self.shape), axis=1)
-            cell = np.ravel_multi_index(
-                tuple((index * self.steps // edge).T), tuple(np.multiply(self.shape, self.steps))
-            )
-            order = np.argsort(cell, kind="stable")
-            bounds = np.flatnonzero(np.diff(cell[order], prepend=-1, append=-1))
-            area = np.delete(self.sizes, self.normal).prod()
-            self.known_cells[edge_mm] = _Cells(self.at[order], self.points[order], bounds, max(1.0, ALIKE_MM**2 / area))
-        return self.known_cells[edge_mm]
 
 
 def _smooth(image: Floats, smoothing_mm: float, sizes: Floats, normal: int) -> Floats:
@@ -198,7 +197,7 @@ class _Grid:
     centre: Floats
     normal: int
     rim: Bools
-    known_lattices: dict[int, _Lattice] = field(default_factory=dict)
+    known_lattices: dict[tuple[int, float], _Lattice] = field(default_factory=dict)
 
     @property
     def in_plane(self) -> list[int]:
@@ -213,16 +212,25 @@ class _Grid:
             seen[[*self.in_plane, 3 + self.normal, 6 + self.normal]] = False
         return seen
 
-    def lattice(self, every: int) -> _Lattice:
-        """Take every so many voxels within slices."""
-        if every not in self.known_lattices:
-            steps = np.where(np.arange(3) == self.normal, 1, every)
+    def lattice(self, stage: _Stage) -> _Lattice:
+        """Lay out what a stage compares."""
+        known = stage.every, stage.cell_mm
+        if known not in self.known_lattices:
+            steps = np.where(np.arange(3) == self.normal, 1, stage.every)
             rim = self.rim[tuple(slice(None, None, step) for step in steps)]
-            points = np.ascontiguousarray((np.argwhere(rim) * steps - self.centre) * self.sizes)
-            self.known_lattices[every] = _Lattice(
-                steps, rim.shape, self.sizes * steps, self.normal, np.flatnonzero(rim), points
+            index = np.argwhere(rim) * steps
+            edge = np.maximum(1, np.round(stage.cell_mm / self.sizes)).astype(int)
+            edge[self.normal] = 1
+            cell = np.ravel_multi_index(tuple((index // edge).T), self.shape)
+            order = np.argsort(cell, kind="stable")
+            bounds = np.flatnonzero(np.diff(cell[order], prepend=-1, append=-1))
+            points = np.ascontiguousarray((index[order] - self.centre) * self.sizes)
+            sizes = self.sizes * steps
+            neighbours = max(1.0, ALIKE_MM**2 / np.delete(sizes, self.normal).prod())
+            self.known_lattices[known] = _Lattice(
+                steps, rim.shape, sizes, self.normal, np.flatnonzero(rim)[order], points, bounds, neighbours
             )
-        return self.known_lattices[every]
+        return self.known_lattices[known]
 
     def to_index(self, matrix: Floats) -> Floats:
         """Write a transform of places, shape (4, 4), as one from places to voxel indices."""
@@ -282,30 +290,30 @@ class _Images:
 
     values: Floats
     grid: _Grid
-    ready: dict[tuple[float, int], list[Spline]] = field(default_factory=dict)
+    ready: dict[float, list[Spline]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Count the images."""
         return len(self.values)
 
-    def splines(self, smoothing_mm: float, order: int) -> list[Spline]:
-        """Smooth, and interpolate with a given order."""
-        if (smoothing_mm, order) not in self.ready:
-            widths = np.where(np.arange(3) == self.grid.normal, 0, smoothing_mm / self.grid.sizes)
-            self.ready[smoothing_mm, order] = [
-                Spline.through(image, widths=widths, is_cubic=order > 1) for image in self.values
-            ]
-        return self.ready[smoothing_mm, order]
+    def splines(self, stage: _Stage) -> list[Spline]:
+        """Smooth, and make ready for interpolation."""
+        if stage.smoothing_mm not in self.ready:
+            widths = np.where(np.arange(3) == self.grid.normal, 0, stage.smoothing_mm / self.grid.sizes)
+            self.ready[stage.smoothing_mm] = share_out(partial(Spline.through, widths=widths), self.values)
+        return self.ready[stage.smoothing_mm]
 
-    def at(
-        self, poses: Sequence[_Pose], lost: Bools, lattice: _Lattice, *, smoothing_mm: float, order: int
-    ) -> tuple[Floats, Bools]:
-        """Tell the images at their poses on a lattice, and where they were scanned; both of shape (n, m)."""
-        values = np.empty((len(self), len(lattice.at)), dtype=np.float32)
+    def at(self, poses: Sequence[_Pose], lost: Bools, stage: _Stage) -> tuple[Floats, Bools]:
+        """Tell the images at their poses on a stage's lattice, and where they were scanned; both of shape (n, m)."""
+        splines, points = self.splines(stage), self.grid.lattice(stage).points
+        values = np.empty((len(self), len(points)), dtype=np.float32)
         is_scanned = np.empty(values.shape, dtype=bool)
-        for k, (spline, pose, gone) in enumerate(zip(self.splines(smoothing_mm, order), poses, lost, strict=True)):
-            to_index = self.grid.to_index(pose.matrix)
-            values[k], is_scanned[k] = spline.at(lattice.points, to_index, gone, self.grid.normal)
+
+        def look(k: int) -> None:
+            to_index = self.grid.to_index(poses[k].matrix)
+            values[k], is_scanned[k] = splines[k].at(points, to_index, lost[k], self.grid.normal)
+
+        share_out(look, range(len(self)))
         return values, is_scanned
 
 
@@ -448,26 +456,40 @@ def _align_weighted(images: _Images, encoding: _Encoding, lost: Bools) -> tuple[
     """Align weighted volumes with one another and choose the phase-encoding axis.
 
     Returns the poses, how well the stretch is known that all of them share (two standard deviations), and whether
-    the axis was clear.
+    they could tell the axis.
     """
     grid = images.grid
     still = [_Pose(np.zeros(9), grid.in_plane[-1])] * len(images)
     # Large motion first: with stretch as well, a coarse stage may settle for a stretched image elsewhere.
     rigid = grid.seen & (np.arange(9) < 6)
     start = _align(images, still, lost, free=rigid, stages=(COARSE,))
-    tried = []
-    for axis in grid.in_plane:
-        begin = [replace(pose, phase_axis=axis) for pose in start]
-        tried.append(_align(images, begin, lost, free=grid.seen, stages=(MIDDLE,)))
-    costs = [sum(pose.cost for pose in poses) for poses in tried]
-    tie = _Tie(tried[int(np.argmin(costs))], [_Usual.of_patients()] * len(images), np.full(3, USUAL_STRETCH))
+    against = _hold(images, start, lost, MIDDLE)
+    tried = [
+        against.improved([replace(pose, phase_axis=axis) for pose in start], free=grid.seen) for axis in grid.in_plane
+    ]
     # Found once: what is expected draws poses together, and taken from them again and again it would shrink to nothing.
-    size = _motion_size(tie.poses)
-    for stage in TIED_STAGES:
-        tie = _tie(tie.poses, encoding, size)
-        poses = _align(images, tie.poses, lost, free=grid.seen, stages=(stage,), usual=tie.usual, encoding=encoding)
-        tie = replace(tie, poses=poses)
-    return tie.poses, tie.shared_sd, abs(costs[1] - costs[0]) > CLEAR_COST
+    sizes = [_motion_size(poses) for poses in tried]
+    ties = [_Tie(poses, [_Usual.of_patients()] * len(images), np.full(3, USUAL_STRETCH)) for poses in tried]
+    for n_left, stage in zip(range(len(TIED_STAGES))[::-1], TIED_STAGES, strict=True):
+        for k, size in enumerate(sizes):
+            tie = _tie(ties[k].poses, encoding, size)
+            poses = _align(images, tie.poses, lost, free=grid.seen, stages=(stage,), usual=tie.usual, encoding=encoding)
+            ties[k] = replace(tie, poses=poses)
+        # Held against their mean, volumes may prefer the wrong axis; against a tensor they seldom do.
+        if len(ties) > 1:
+            ties, sizes = _preferred(ties, sizes, is_last=n_left == 0)
+    (tie,) = ties
+    stretch = np.array([pose.values[6:] for pose in tie.poses])[:, grid.in_plane]
+    return tie.poses, tie.shared_sd, bool(stretch.std(axis=0).max() > TELLING_STRETCH)
+
+
+def _preferred(ties: list["_Tie"], sizes: list[Floats], *, is_last: bool) -> tuple[list["_Tie"], list[Floats]]:
+    """Keep one of two phase-encoding axes when the volumes agree that it explains them better, or finally."""
+    lead = np.array([other.cost - one.cost for one, other in zip(ties[0].poses, ties[1].poses, strict=True)])
+    if not is_last and abs(lead.sum()) < CLEAR_LEAD * np.sqrt(len(lead)) * np.std(lead):
+        return ties, sizes
+    best = int(lead.sum() < 0)
+    return [ties[best]], [sizes[best]]
 
 
 @dataclass(frozen=True)
@@ -565,7 +587,7 @@ def _common(
     coarse_first = aligned(phase_axis, STAGES)
     tried = [aligned(axis, STAGES[1:]) for axis in ([phase_axis] if is_clear else grid.in_plane)]
     lowest = min(pose.cost for pose in tried)
-    alike = [pose for pose in tried if pose.cost < lowest + CLEAR_COST]
+    alike = [pose for pose in tried if pose.cost < lowest + ALIKE_COST]
     fine = min(alike, key=lambda pose: float(np.linalg.norm(pose.values[:3])))
     return coarse_first if coarse_first.misfit < COARSE_MERIT * fine.misfit else fine
 
@@ -587,37 +609,83 @@ def _align(
     With an encoding the others say it through a tensor, otherwise through their mean. A target is noisy unless it is
     the mean of all weighted volumes. Lost slices, of shape (n, n_slices), are not compared.
     """
-    usual, grid = usual or [_Usual.of_patients()] * len(images), images.grid
+    for stage in stages:
+        against = _hold(images, poses, lost, stage, to=to, encoding=encoding)
+        poses = against.improved(poses, free=free, usual=usual, is_noisy=is_noisy)
+    return list(poses)
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """Images at their poses, and what each of them should be, on the lattice of a stage.
+
+    `values` and `is_scanned`, shape (n, m), tell the images and where they were scanned; `aim` makes the target of one
+    of them, shape (m,), and `is_known`, shape (n_cells,), tells in which cells there is one.
+    """
+
+    images: _Images
+    lost: Bools
+    stage: _Stage
+    values: Floats
+    is_scanned: Bools
+    aim: Callable[[int], Floats]
+    is_known: Bools
+
+    def improved(
+        self,
+        poses: Sequence[_Pose],
+        *,
+        free: Bools,
+        usual: Sequence[_Usual] | None = None,
+        is_noisy: bool = True,
+    ) -> list[_Pose]:
+        """Move each image onto its target, from poses at which it takes the values that are held here."""
+        usual, grid = usual or [_Usual.of_patients()] * len(poses), self.images.grid
+        splines = self.images.splines(self.stage)
+
+        def improve(k: int) -> _Pose:
+            target = _target(
+                self.aim(k), self.is_known, grid.lattice(self.stage), poses[k].phase_axis, is_noisy=is_noisy
+            )
+            moving = _Moving(splines[k], grid, self.lost[k], target.lattice.points)
+            first = self.values[k], self.is_scanned[k]
+            return _improve(
+                moving, target, poses[k], first, free=free, usual=usual[k], small_step_mm=self.stage.small_step_mm
+            )
+
+        return share_out(improve, range(len(poses)))
+
+
+def _hold(
+    images: _Images,
+    poses: Sequence[_Pose],
+    lost: Bools,
+    stage: _Stage,
+    *,
+    to: _Images | None = None,
+    encoding: _Encoding | None = None,
+) -> _Comparison:
+    """Hold images at their poses against one image, or each against what the others say of it."""
+    grid, lattice = images.grid, images.grid.lattice(stage)
+    values, is_scanned = images.at(poses, lost, stage)
     if to is None and len(images) == 1:
         to = images
-    for smoothing_mm, every, cell_mm, order in stages:
-        lattice = grid.lattice(every)
-        cells = lattice.cells(cell_mm)
-        if to is None:
-            values, is_scanned = images.at(poses, lost, lattice, smoothing_mm=smoothing_mm, order=order)
-            design = None if encoding is None else encoding.design(poses)
-            is_known, aims = _is_known(is_scanned), _aims(values, is_scanned, design, lattice)
-        else:
-            kept = tuple(slice(None, None, step) for step in lattice.steps)
-            aim = _smooth(to.values[0], smoothing_mm, grid.sizes, grid.normal)[kept]
-            is_known, aims = np.ones(len(lattice.at), dtype=bool), iter([aim] * len(images))
-        is_known = lattice.image(is_known.astype(np.float32)).reshape(-1)[cells.at] > 0
-        is_known = np.logical_and.reduceat(is_known, cells.bounds[:-1])
-        improved = []
-        splines = images.splines(smoothing_mm, order)
-        for spline, pose, aim, expected, gone in zip(splines, poses, aims, usual, lost, strict=True):
-            target = _target(aim, is_known, cells, lattice, pose.phase_axis, is_noisy=is_noisy)
-            improved.append(_improve(spline, target, pose, grid, gone, free=free, usual=expected))
-        poses = improved
-    return list(poses)
+    if to is not None:
+        kept = tuple(slice(None, None, step) for step in lattice.steps)
+        wanted = _smooth(to.values[0], stage.smoothing_mm, grid.sizes, grid.normal)[kept].reshape(-1)[lattice.at]
+        is_known = np.ones(len(lattice.bounds) - 1, dtype=bool)
+        return _Comparison(images, lost, stage, values, is_scanned, lambda _: wanted, is_known)
+    aim = _aims(values, is_scanned, None if encoding is None else encoding.design(poses), lattice)
+    is_known = np.logical_and.reduceat(_is_known(is_scanned), lattice.bounds[:-1])
+    return _Comparison(images, lost, stage, values, is_scanned, aim, is_known)
 
 
 def _mean(images: _Images, poses: Sequence[_Pose], lost: Bools) -> Floats:
     """Average images at their poses within the rim, each where it was scanned; zero elsewhere."""
-    lattice = images.grid.lattice(1)
-    values, inside = images.at(poses, lost, lattice, smoothing_mm=0.0, order=3)
+    values, inside = images.at(poses, lost, replace(FULL, smoothing_mm=0.0))
     count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", values, inside)
-    return lattice.image(np.where(count > 0, total / np.maximum(count, 1), values.mean(axis=0)))
+    mean = np.where(count > 0, total / np.maximum(count, 1), values.mean(axis=0))
+    return images.grid.lattice(FULL).image(mean)
 
 
 def _is_known(inside: Bools) -> Bools:
@@ -625,73 +693,98 @@ def _is_known(inside: Bools) -> Bools:
     return inside.sum(axis=0, dtype=np.float32) - 1 >= max(1, LEAST_SEEN * (len(inside) - 1))
 
 
-def _aims(values: Floats, inside: Bools, design: Floats | None, lattice: _Lattice) -> Iterator[Floats]:
+def _aims(values: Floats, inside: Bools, design: Floats | None, lattice: _Lattice) -> Callable[[int], Floats]:
     """Tell what the other images say of each, from their values on a lattice and where they were scanned.
 
     An image must not be part of its own target, or its noise would hold it where it is. The contrast between muscles
     changes with the gradient; a tensor, fitted to the others after smoothing, tells how.
     """
     count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", values, inside)
-    ratios = None if design is None else _contrasts(values, inside, design, lattice)
-    for k in range(len(values)):
-        aim = (total - inside[k] * values[k]) / np.maximum(count - inside[k], 1)
-        yield lattice.image(aim if ratios is None else aim * ratios[k])
+    contrast = None if design is None else _contrasts(values, inside, design, lattice)
+
+    def aim(k: int) -> Floats:
+        others = (total - inside[k] * values[k]) / np.maximum(count - inside[k], 1)
+        return others if contrast is None else others * contrast(k)
+
+    return aim
 
 
-def _contrasts(values: Floats, inside: Bools, design: Floats, lattice: _Lattice) -> Floats | None:
-    """Ratio of each image, as a tensor fitted to the others predicts it, to the others' mean; shape of `values`."""
+def _contrasts(values: Floats, inside: Bools, design: Floats, lattice: _Lattice) -> Callable[[int], Floats] | None:
+    """Ratio of each image, as a tensor fitted to the others predicts it, to the others' mean; shape (m,)."""
     inverse = np.linalg.pinv(design, rcond=1e-3)
-    leverage = np.einsum("ni,in->n", design, inverse)
+    leverage = np.einsum("ni,in->n", design, inverse).astype(np.float32)
     if np.median(leverage) > MAX_LEVERAGE:
         return None
-    smooth = np.array([lattice.smooth(lattice.image(image), CONTRAST_MM).reshape(-1)[lattice.at] for image in values])
+    smooth = np.array(share_out(partial(lattice.smooth, smoothing_mm=CONTRAST_MM), values))
     darkest = np.float32(1e-3 * smooth.mean())
     smooth = np.maximum(smooth, darkest)
     logs = np.log(smooth)
     fitted = (design @ inverse).astype(np.float32) @ logs
     count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", smooth, inside)
-    for k, h in enumerate(leverage):
-        if h > MAX_LEVERAGE:
-            fitted[k] = 0.0
-            continue
-        others = (fitted[k] - np.float32(h) * logs[k]) / np.float32(1 - h)
+
+    def contrast(k: int) -> Floats:
+        if leverage[k] > MAX_LEVERAGE:
+            return np.ones_like(total)
+        others = (fitted[k] - leverage[k] * logs[k]) / (1 - leverage[k])
         mean = (total - inside[k] * smooth[k]) / np.maximum(count - inside[k], 1)
-        fitted[k] = others - np.log(np.maximum(mean, darkest))
-    return np.exp(np.clip(fitted, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+        ratio = others - np.log(np.maximum(mean, darkest))
+        return np.exp(np.clip(ratio, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+
+    return contrast
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Target:
-    """What an image is compared with: values at points, and how they change with the pose.
+    """What an image is compared with: values on a lattice, and how they change with the pose.
 
-    Values and changes have their mean within each cell taken out, changes also what follows the values. Of each cell:
-    `power`, the sum of squared values, `products`, the sums of the products of any two changes, shape (n_cells, 81),
-    and whether the target is known.
+    Values have their mean within each cell taken out. Of each cell: `power`, the sum of squared values, `shares`, how
+    much of each change follows the values, shape (n_cells, 9), `products`, the sums of the products of what is left of
+    any two changes, shape (n_cells, 81), and whether the target is known.
     """
 
-    cells: _Cells
+    lattice: _Lattice
     is_known: Bools
     values: Floats
     power: Floats
     change: Floats
+    shares: Floats
     products: Floats
 
 
-def _target(
-    image: Floats, is_known: Bools, cells: _Cells, lattice: _Lattice, phase_axis: int, *, is_noisy: bool
-) -> _Target:
-    values = cells.centred(image.reshape(-1)[cells.at]).astype(np.float32)
-    power = cells.sums(values.astype(float) ** 2)
+def _target(aim: Floats, is_known: Bools, lattice: _Lattice, phase_axis: int, *, is_noisy: bool) -> _Target:
+    values = lattice.centred(aim)
+    power = lattice.sums(values**2).astype(float)
     power += 1e-6 * power.sum() / len(values) + np.finfo(float).tiny
-    slopes = lattice.slopes(image, cells, is_noisy=is_noisy)
-    change, products = kernels.changes(cells.points, slopes, phase_axis, values, power, cells.bounds)
-    return _Target(cells, is_known, values, power, change, products.reshape(-1, 81))
+    slopes = lattice.slopes(lattice.image(aim), is_noisy=is_noisy)
+    change, shares, products = kernels.changes(lattice.points, slopes, phase_axis, values, power, lattice.bounds)
+    return _Target(lattice, is_known, values, power, change, shares, products.reshape(-1, 81))
+
+
+@dataclass(frozen=True, eq=False)
+class _Moving:
+    """One image that is looked at on a lattice from different poses."""
+
+    spline: Spline
+    grid: _Grid
+    lost: Bools
+    points: Floats
+
+    def at(self, pose: _Pose) -> tuple[Floats, Bools]:
+        """Tell its values and where they were scanned; shape (m,)."""
+        return self.spline.at(self.points, self.grid.to_index(pose.matrix), self.lost, self.grid.normal)
 
 
 def _improve(
-    image: Spline, target: _Target, start: _Pose, grid: _Grid, lost: Bools, *, free: Bools, usual: _Usual
+    image: _Moving,
+    target: _Target,
+    start: _Pose,
+    first: tuple[Floats, Bools],
+    *,
+    free: Bools,
+    usual: _Usual,
+    small_step_mm: float,
 ) -> _Pose:
-    """Move an image onto the target by Gauss–Newton steps, as long as they help.
+    """Move an image onto the target by Gauss–Newton steps, as long as they help; `first` is the image at the start.
 
     Notes
     -----
@@ -701,16 +794,16 @@ def _improve(
     made it less noisy. A cell weighs less the more of it stays unexplained: there the contrast differs. What is
     usual enters as a prior, weighed by what the cells' disagreement says of the precision.
     """
-    cells = target.cells
+    lattice = target.lattice
     spread, mean = usual.spread[free], usual.values[free]
-    reach = np.repeat([cells.arm, 1.0, cells.arm], 3)[free]
-    shifts = np.isin(np.flatnonzero(free), [3 + axis for axis in grid.in_plane])
+    reach = np.repeat([lattice.arm, 1.0, lattice.arm], 3)[free]
+    shifts = np.isin(np.flatnonzero(free), [3 + axis for axis in image.grid.in_plane])
     best, pose, floor, merit = replace(start, misfit=np.inf), start, 0.0, (np.inf, 0.0)
-    excess = UNSHOWN
-    for _ in range(MAX_STEPS):
-        sampled, is_scanned = image.at(cells.points, grid.to_index(pose.matrix), lost, grid.normal)
+    excess, among = UNSHOWN, np.ix_(free, free)
+    for n_steps in range(MAX_STEPS):
+        sampled, is_scanned = image.at(pose) if n_steps else first
         is_seen, there, follows, moving = kernels.compare(
-            sampled, is_scanned, target.values, target.change, cells.bounds
+            sampled, is_scanned, target.values, target.change, target.shares, lattice.bounds
         )
         is_seen &= target.is_known
         gain = follows / target.power
@@ -720,34 +813,36 @@ def _improve(
         misfit = float(unexplained.sum() / scale)
         if not (0 < misfit < np.inf and is_seen.any()):
             break
-        n_points = np.sum(cells.sizes * is_seen)
+        seen = lattice.n_points * is_seen
+        n_points = seen.sum()
         floor = floor or LEAST_SPREAD * misfit
-        relative = unexplained / cells.sizes * n_points / scale + floor
+        relative = unexplained / lattice.n_points * n_points / scale + floor
         off = pose.values[free] - mean
         # What the weights below are the slope of: the logarithm counts large misfits less.
-        logs = (1 + LEAST_SPREAD) * float(np.sum(cells.sizes * is_seen * np.log(relative)) / n_points)
+        logs = (1 + LEAST_SPREAD) * float(seen @ np.log(relative) / n_points)
         prior = float(np.sum((off / spread) ** 2))
         if best.misfit < np.inf and logs - merit[0] + (prior - merit[1]) * excess / n_points > MISFIT_RISE:
             pose = replace(best, values=(best.values + pose.values) / 2)
             continue
         merit = logs, prior
         weight = is_seen * (1 + LEAST_SPREAD) * n_points / scale / relative
-        among = np.ix_(free, free)
-        information = ((weight * gain**2) @ target.products).reshape(9, 9)[among]
-        # Changes hold nothing of the mean and of the values, so their products with the residual are those with W.
-        pull = (weight * gain)[:, None] * moving[:, free]
+        information = ((weight * gain**2).astype(np.float32) @ target.products).reshape(9, 9)[among].astype(float)
+        # What is left of the changes holds nothing of the mean and of the values, so that its products with the
+        # residual are those with W.
+        pulls = (weight * gain)[:, None] * moving
+        pull, squares = pulls.sum(axis=0)[free], np.einsum("ck,ck->k", pulls, pulls)[free]
         # How much more the cells disagree than independent points would.
-        excess = UNSHOWN * max(1.0, float(np.mean(np.sum(pull**2, axis=0) / np.diag(information))))
+        excess = UNSHOWN * max(1.0, float(np.mean(squares / np.diag(information))))
         covariance = np.linalg.inv(information / excess + np.diag(spread**-2))
         uncertainty = float(np.sqrt(np.diag(covariance)[shifts].max()))
-        cost = n_points / cells.neighbours * np.log(misfit) + prior
+        cost = n_points / lattice.neighbours * np.log(misfit) + prior
         known, drawn = np.zeros((9, 9)), np.zeros(9)
         known[among], drawn[free] = information / excess, off / spread**2
         best = replace(pose, misfit=misfit, uncertainty_mm=uncertainty, cost=float(cost), information=known, pull=drawn)
-        step = -covariance @ (pull.sum(axis=0) / excess + off / spread**2)
+        step = -covariance @ (pull / excess + off / spread**2)
         values = pose.values.copy()
         values[free] += step
         pose = replace(best, values=values)
-        if np.abs(step * reach).max() < SMALL_STEP_MM:
+        if np.abs(step * reach).max() < small_step_mm:
             return pose
     return best

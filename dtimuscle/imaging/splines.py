@@ -137,16 +137,13 @@ class Spline:
     Parameters
     ----------
     wide : ndarray of float32
-        Values, or the coefficients of a cubic spline, mirrored beyond the border as far as interpolation reaches.
-    is_cubic : bool
-        Whether it is interpolated cubically, or linearly.
+        Coefficients of a cubic spline, mirrored beyond the border as far as interpolation reaches.
     """
 
     wide: Floats
-    is_cubic: bool
 
     @classmethod
-    def through(cls, image: Floats, *, widths: Floats | None = None, is_cubic: bool = True) -> "Spline":
+    def through(cls, image: Floats, *, widths: Floats | None = None) -> "Spline":
         """Interpolate an image, after Gaussian smoothing if wanted.
 
         Parameters
@@ -155,8 +152,6 @@ class Spline:
             Values at the voxels.
         widths : ndarray of shape (3,), optional
             Standard deviations of the smoothing along each axis, in voxels.
-        is_cubic : bool, default=True
-            Interpolate cubically; otherwise linearly.
 
         Returns
         -------
@@ -164,12 +159,9 @@ class Spline:
             Mirrored at the outermost voxels.
         """
         for axis, (n, width) in enumerate(zip(image.shape, np.zeros(3) if widths is None else widths, strict=True)):
-            if is_cubic:
-                image = _smooth_spline(n, float(width)).along(image, axis)
-            elif width:
-                image = smoothing(n, float(width)).along(image, axis)
+            image = _smooth_spline(n, float(width)).along(image, axis)
         wide = np.pad(image.astype(np.float32, copy=False), (kernels.BEFORE, kernels.AFTER), mode="reflect")
-        return cls(wide, is_cubic)
+        return cls(wide)
 
     def at(
         self, points: Floats, to_index: Floats, is_lost: Bools | None = None, normal: int = 2
@@ -196,4 +188,4 @@ class Spline:
         """
         if is_lost is None or not is_lost.any():
             is_lost = np.zeros(0, dtype=bool)
-        return kernels.sample(self.wide, self.is_cubic, np.ascontiguousarray(to_index[:3]), points, is_lost, normal)
+        return kernels.sample(self.wide, np.ascontiguousarray(to_index[:3]), points, is_lost, normal)
