@@ -66,7 +66,7 @@ def _b_spline(t: np.float32) -> tuple[np.float32, np.float32, np.float32, np.flo
 @helper
 def _cubic(flat: Floats, plane: int, row: int, x: float, y: float, z: float) -> np.float32:
     """Evaluate a cubic spline, given by its bordered coefficients, at a place counted in voxels."""
-    # Unsigned indices: the compiler then takes the four values along z, which lie beside each other, at once.
+    # Unsigned indices spare a look whether each counts from the end.
     one = np.uint64(1)
     i, j, k = int(x), int(y), int(z)
     along_x, along_y = _b_spline(np.float32(x - i)), _b_spline(np.float32(y - j))
@@ -96,12 +96,9 @@ def _along_axis(to_index: Floats, axis: int, points: Floats, i: int) -> float:
 
 
 @kernel(
-    "Tuple((float32[::1], boolean[::1]))"
-    "(float32[:, :, ::1], float64[:, ::1], float64[:, ::1], boolean[::1], int64)"
+    "Tuple((float32[::1], boolean[::1]))(float32[:, :, ::1], float64[:, ::1], float64[:, ::1], boolean[::1], int64)"
 )
-def sample(
-    wide: Floats, to_index: Floats, points: Floats, is_lost: Bools, axis: int
-) -> tuple[Floats, Bools]:
+def sample(wide: Floats, to_index: Floats, points: Floats, is_lost: Bools, axis: int) -> tuple[Floats, Bools]:
     """Evaluate a cubic spline at points after a transform, and tell which of them were scanned.
 
     Parameters
@@ -184,13 +181,13 @@ def changes(
     for cell in range(n_cells):
         first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
         for i in range(n):
-            x, y, z = np.float32(points[first + i, 0]), np.float32(points[first + i, 1]), np.float32(points[first + i, 2])
-            a, b, c = slope[first + i, 0], slope[first + i, 1], slope[first + i, 2]
-            stretch = slope[first + i, phase_axis]
+            at = first + i
+            x, y, z = np.float32(points[at, 0]), np.float32(points[at, 1]), np.float32(points[at, 2])
+            a, b, c, stretch = slope[at, 0], slope[at, 1], slope[at, 2], slope[at, phase_axis]
             left[0, i], left[1, i], left[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
             left[3, i], left[4, i], left[5, i] = a, b, c
             left[6, i], left[7, i], left[8, i] = stretch * x, stretch * y, stretch * z
-            change[first + i] = left[:, i]
+            change[at] = left[:, i]
         for k in range(len(left)):
             total = follows = np.float32(0)
             for i in range(n):

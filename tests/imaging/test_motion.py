@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from dtimuscle import threads
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.errors import GridMismatchError, ImageError
 from dtimuscle.imaging.motion import correct_motion
@@ -335,6 +336,38 @@ def test_a_volume_whose_slices_are_all_lost_stays_with_the_others():
     found = correct_motion(series, mask, lost_slices=lost).transforms
     within, across = errors_mm(found[1:], np.tile(found[4], (8, 1, 1)), mask)
     assert max(within.max(), across.max()) < 0.3
+
+
+def test_the_number_of_threads_changes_no_number(monkeypatch):
+    series, _, mask, _ = moved_case()
+    found = []
+    for n in (1, 2):
+        monkeypatch.setitem(threads._limits, "n", n)
+        found.append(correct_motion(series, mask))
+    one, two = found
+    np.testing.assert_array_equal(one.transforms, two.transforms)
+    np.testing.assert_array_equal(one.series.signal, two.series.signal)
+    np.testing.assert_array_equal(one.framewise_mm, two.framewise_mm)
+
+
+@pytest.mark.parametrize("n_weighted", [6, 12])
+def test_shear_that_all_volumes_share_is_no_rotation_however_many_they_are(n_weighted):
+    gradients = table(n_b0=1, n_weighted=n_weighted)
+    transforms = np.tile(np.eye(4), (n_weighted + 1, 1, 1))
+    transforms[1:, 1, 0] = 0.03
+    # Volumes cannot tell the axis then, b = 0 can.
+    result = correct_motion(scan(transforms, gradients, seed=n_weighted), limb())
+    assert result.rotation_deg.max() < 0.4
+
+
+def test_the_phase_encoding_axis_is_told_where_eddy_currents_differ():
+    gradients = table(n_b0=1, n_weighted=9)
+    transforms = random_transforms(10, 1, seed=5)
+    transforms[1:, 1, :3] += 0.02 * gradients.directions[1:]
+    found = correct_motion(scan(transforms, gradients, noise_sd=6.0), limb()).transforms[1:, :3, :3]
+    # Along x nothing was stretched.
+    assert np.std(np.linalg.norm(found[:, 0], axis=1)) < 1e-3
+    assert np.std(np.linalg.norm(found[:, 1], axis=1)) > 6e-3
 
 
 def test_a_mask_of_another_shape_is_refused():
