@@ -177,7 +177,10 @@ def changes(
     n_cells = len(bounds) - 1
     change, shares = np.empty((len(points), 9), dtype=np.float32), np.empty((n_cells, 9), dtype=np.float32)
     products = np.empty((n_cells, 9, 9), dtype=np.float32)
-    left = np.empty((9, np.diff(bounds).max()), dtype=np.float32)
+    largest = 0
+    for cell in range(n_cells):
+        largest = max(largest, bounds[cell + 1] - bounds[cell])
+    left = np.empty((9, largest), dtype=np.float32)
     for cell in range(n_cells):
         first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
         for i in range(n):
@@ -187,7 +190,8 @@ def changes(
             left[0, i], left[1, i], left[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
             left[3, i], left[4, i], left[5, i] = a, b, c
             left[6, i], left[7, i], left[8, i] = stretch * x, stretch * y, stretch * z
-            change[at] = left[:, i]
+            for k in range(len(left)):
+                change[at, k] = left[k, i]
         for k in range(len(left)):
             total = follows = np.float32(0)
             for i in range(n):
@@ -251,15 +255,16 @@ def compare(
             continue
         mean /= np.float32(end - first)
         square = with_target = np.float32(0)
-        total[:] = 0
+        for k in range(len(total)):
+            total[k] = 0
         for i in range(first, end):
             left = sampled[i] - mean
             square += left * left
             with_target += left * values[i]
-            for k in range(9):
+            for k in range(len(total)):
                 total[k] += left * change[i, k]
         there[cell], follows[cell] = square, with_target
         # The mean of a change multiplies a sum of zero.
-        for k in range(9):
+        for k in range(len(total)):
             moving[cell, k] = total[k] - shares[cell, k] * with_target
     return is_seen, there, follows, moving
