@@ -377,48 +377,39 @@ def files_and_mask(bench: Bench) -> list[Way]:
     from dipy.segment.mask import median_otsu
 
     case, folder = bench.case, bench.folder
-    packed, plain, made = folder / "scan.nii.gz", folder / "scan.nii", folder / "made.nii.gz"
+    packed, plain, grad = folder / "scan.nii.gz", folder / "scan.nii", folder / "grad.txt"
+    copied, found, made = folder / "copied.nii", folder / "found.nii", folder / "made.nii.gz"
     signal, affine = case.scanned.signal, case.scanned.affine
     is_air = case.clean.signal.max(axis=3) < 0.01 * MUSCLE_SIGNAL
 
     def covered(mask: Any) -> dict[str, float]:
-        found = (load(mask) if isinstance(mask, Path) else mask) > 0
+        inside = (load(mask) if isinstance(mask, Path) else mask) > 0
         muscle = case.still.labels.values > 0
-        return {"muscle inside, %": 100 * found[muscle].mean(), "air inside, %": 100 * found[is_air].mean()}
+        return {"muscle inside, %": 100 * inside[muscle].mean(), "air inside, %": 100 * inside[is_air].mean()}
 
     def size(_: Any) -> dict[str, float]:
         return {"MB": made.stat().st_size / 1e6}
 
-    grad = folder / "grad.txt"
     return [
         *bench.timed(
             [
                 Way("read .nii.gz", KIT, lambda: read_image(packed)),
+                Way("read .nii.gz", f"{MRTRIX}, to .nii", lambda: bench.mrtrix("mrconvert", packed, copied)),
                 Way("read .nii.gz", f"{DIPY} (nibabel)", lambda: load(packed)),
-                Way(
-                    "read .nii.gz",
-                    f"{MRTRIX}, to .nii",
-                    lambda: bench.mrtrix("mrconvert", packed, folder / "plain.nii"),
-                ),
             ]
         ),
         *bench.timed(
             [
                 Way("mask", KIT, lambda: foreground_mask(case.scanned), covered),
+                Way("mask", MRTRIX, lambda: bench.mrtrix("dwi2mask", "-grad", grad, plain, found), covered),
                 Way("mask", DIPY, lambda: median_otsu(signal, vol_idx=[0])[1], covered),
-                Way(
-                    "mask",
-                    MRTRIX,
-                    lambda: bench.mrtrix("dwi2mask", "-grad", grad, plain, folder / "found.nii"),
-                    covered,
-                ),
             ]
         ),
         *bench.timed(
             [
                 Way("write .nii.gz", KIT, lambda: write_image(made, signal, affine), size),
-                Way("write .nii.gz", f"{DIPY} (nibabel)", lambda: save(made, signal, affine), size),
                 Way("write .nii.gz", f"{MRTRIX}, from .nii", lambda: bench.mrtrix("mrconvert", plain, made), size),
+                Way("write .nii.gz", f"{DIPY} (nibabel)", lambda: save(made, signal, affine), size),
             ]
         ),
     ]
@@ -546,6 +537,7 @@ def tensors(bench: Bench) -> list[Way]:
         [
             Way("IWLS tensor, FA, MD", KIT, lambda: fit_tensor(cleaned, mask), judge),
             Way("IWLS tensor, FA, MD", MRTRIX, mrtrix, judge),
+            Way("IWLS tensor, FA, MD", f"{DIPY}, WLS", lambda: dipy("WLS"), judge),
         ]
     )
     if bench.has_mrtrix:
@@ -601,8 +593,8 @@ def chains(bench: Bench) -> list[Way]:
         Way(run, DIPY, lambda: dipy_chain(folder, threads=threads), judge, is_slow=True),
     ]
     timed = bench.timed(ways)
-    for name, way in zip(("kit", "kit", "study", "kit-moved", "study-moved"), timed, strict=False):
-        way.memory = peak_memory(alone(name, folder, threads))
+    for name, way in zip(("kit", "", "study", "kit-moved", "study-moved"), timed, strict=False):
+        way.memory = peak_memory(alone(name, folder, threads)) if name else 0.0
     for way in timed:
         if way.who.startswith(MRTRIX):
             is_masked = not way.who.endswith("not masked")
@@ -735,9 +727,10 @@ def work(case: Case) -> list[Work]:
         ),
         Work(
             "unringing",
-            (4 + 2 * shifts) / 2 * (along_x + along_y) + 2 * shifts * 12 * voxels * n,
+            # Of real values; 12 operations for the total variation on both sides of a shifted sample.
+            (4 + shifts) / 2 * (along_x + along_y) + 2 * (shifts + 1) * 12 * voxels * n,
             2 * of_series,
-            f"FFTs of 5 n log₂ n: there, back for each axis, {shifts} shifts of each line; 12 for each total variation",
+            f"FFTs (5 n log₂ n, half for real values): there, back for each axis, {shifts} shifts; total variations",
         ),
         Work(
             "motion, a volume",
@@ -844,21 +837,26 @@ def table(ways: Sequence[Way], *, with_memory: bool = False) -> list[str]:
     return lines
 
 
-def budget(case: Case, steps: Sequence[Way], machine: Machine) -> list[str]:
-    """Hold each step's time against what its operations and bytes take at the machine's peak."""
-    lines = [
-        "| step | counted | GFLOP | GB | limit, s | measured, s | measured / limit |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for each in work(case):
-        step, _, form = each.step.partition(", published")
-        way = find(steps, step, PUBLISHED if form else KIT)
-        if way is None:
-            continue
-        limit = max(each.flop / machine.flops, each.bytes / machine.bandwidth)
-        cells = [each.step, each.words, f"{each.flop / 1e9:.2f}", f"{each.bytes / 1e9:.2f}", f"{limit:.3f}"]
-        cells += [f"{way.median:.3f}", f"{way.median / limit:.1f}"]
+def budget(bench: Bench, steps: Sequence[Way], whole: Sequence[Way], machine: Machine) -> list[str]:
+    """Hold each step's time, and the chains', against what their operations and bytes take at the machine's peak."""
+    lines = ["| step | counted | GFLOP | GB | limit, s | measured, s | measured / limit |", "|---" * 7 + "|"]
+    limits = {}
+
+    def add(step: str, words: str, limit: float, measured: float, *amounts: float) -> None:
+        cells = [step, words, *(f"{amount / 1e9:.3g}" for amount in amounts), *[""] * (2 - len(amounts))]
+        cells += [f"{limit:.2g}", f"{measured:.3g}", f"{measured / limit:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
+
+    for each in work(bench.case):
+        step, _, form = each.step.partition(", published")
+        limits[each.step] = max(each.flop / machine.flops, each.bytes / machine.bandwidth)
+        if way := find(steps, step, PUBLISHED if form else KIT):
+            add(each.step, each.words, limits[each.step], way.median, each.flop, each.bytes)
+    parts = ("read .nii.gz", "MP-PCA", "unringing", "IWLS tensor, FA, MD", "write .nii.gz")
+    limit = sum(limits[part] for part in parts)
+    add("chain without motion", "sum", limit, the(whole, "chain without motion", KIT).median)
+    limit += (len(bench.case.scanned.gradients) - 1) * limits["motion, a volume"]
+    add("chain with motion", "sum", limit, the(whole, "chain with motion", KIT).median)
     return lines
 
 
@@ -889,39 +887,48 @@ def compilation_seconds(folder: Path) -> float:
     return time.perf_counter() - begun
 
 
+def in_figures(seconds: float) -> str:
+    """Print seconds with two figures at least."""
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:#.2g}"
+
+
 COLOURS = {KIT: "#0b7a75", MRTRIX: "#5b6670", DIPY: "#84489c"}
 
 
 def figure(ways: Sequence[Way]) -> bytes:
     """Draw a bar for each way, on a logarithmic scale of seconds."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
-    from dtimuscle.presentation.style import INK, MUTED, WIDE, drawing, to_png
+    from dtimuscle.presentation.style import INK, WIDE, drawing, to_png
 
-    names = list(dict.fromkeys(way.step for way in ways))
+    shown = [way for way in ways if not way.step.startswith(("WLS", "OLS"))]
+    names = list(dict.fromkeys(way.step for way in shown))
+    least, most = min(way.median for way in shown) / 2, max(way.median for way in shown)
     with drawing():
-        drawn = Figure(figsize=(WIDE, 0.19 * len(ways) + 0.28 * len(names) + 1.0), layout="constrained")
+        drawn = Figure(figsize=(WIDE, 0.17 * len(shown) + 0.14 * len(names) + 0.8), layout="constrained")
         axis = drawn.subplots()
         at, ticks = 0.0, []
-        least, most = min(way.median for way in ways) / 2, max(way.median for way in ways)
         for name in names:
-            group = [way for way in ways if way.step == name]
             ticks.append(at)
-            for way in group:
+            for way in (way for way in shown if way.step == name):
                 engine = next(engine for engine in COLOURS if way.who.startswith(engine))
-                axis.barh(at, way.median - least, left=least, height=0.78, color=COLOURS[engine])
+                axis.barh(at, way.median - least, left=least, height=0.8, color=COLOURS[engine], linewidth=0)
                 axis.plot([min(way.seconds), max(way.seconds)], [at, at], color=INK, linewidth=0.8)
-                words = f" {way.who}  {way.median:.2g} s" if way.median < 10 else f" {way.who}  {way.median:.0f} s"
-                axis.text(max(way.seconds) * 1.04, at, words, va="center", size=7.5, color=INK)
+                weight = "bold" if engine == KIT else "normal"
+                words = f"{way.who}  {in_figures(way.median)}"
+                axis.text(1.06 * max(way.seconds), at, words, va="center", size=7.5, color=INK, weight=weight)
                 at += 1.0
-            at += 0.7
-        axis.set(xscale="log", xlim=(least, most * 12), ylim=(at - 0.9, -0.8), xlabel="seconds (logarithmic)")
+            at += 0.8
+        axis.set(xscale="log", xlim=(least, most * 15), ylim=(at - 1.0, -0.8))
+        axis.set_xlabel("seconds, logarithmic; the line shows the range of the repeats")
+        axis.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_yticks(ticks, names)
         axis.tick_params(axis="y", length=0, labelcolor=INK)
         axis.grid(axis="x", visible=True)
         axis.spines["left"].set_visible(False)
-        axis.set_title("Time on two cores: the kit (teal), MRtrix3 (grey), DIPY (violet)", color=INK)
-        axis.xaxis.label.set_color(MUTED)
+        axis.set_title("Seconds for each step and for the chain", color=INK)
         return to_png(drawn)
 
 
@@ -1012,7 +1019,7 @@ def document(
         "step's limit is the longer of its operations and its bytes at these rates; the operations are those of the "
         "method as reckoned, so the limit is an estimate and no code reaches it (n volumes, m voxels of a patch).",
         "",
-        *budget(case, steps, machine),
+        *budget(bench, steps, whole, machine),
     ]
     return "\n".join(lines) + "\n"
 

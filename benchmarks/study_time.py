@@ -54,6 +54,9 @@ RUNS = {
 
 SAMPLED_EVERY = 0.1
 
+# Done once for an installation.
+COMPILE = "from dtimuscle.imaging.kernels import compile_kernels; compile_kernels()"
+
 
 @dataclass
 class Watched:
@@ -341,6 +344,7 @@ def main() -> None:
         process_first(given.first, given.participants[0], given.protocol)
         return
     numbers = sorted(given.participants)
+    subprocess.run([sys.executable, "-c", COMPILE], check=True)
     runs, simulated, found = [], 0.0, []
     with tempfile.TemporaryDirectory() as name:
         if "study" in given.parts:
