@@ -900,10 +900,11 @@ def figure(ways: Sequence[Way]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    from dtimuscle.presentation.style import INK, WIDE, drawing, to_png
+    from dtimuscle.presentation.style import INK, PAPER, WIDE, drawing, to_png
 
     shown = [way for way in ways if not way.step.startswith(("WLS", "OLS"))]
     names = list(dict.fromkeys(way.step for way in shown))
+    plain = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}
     least, most = min(way.median for way in shown) / 2, max(way.median for way in shown)
     with drawing():
         drawn = Figure(figsize=(WIDE, 0.17 * len(shown) + 0.14 * len(names) + 0.8), layout="constrained")
@@ -915,9 +916,9 @@ def figure(ways: Sequence[Way]) -> bytes:
                 engine = next(engine for engine in COLOURS if way.who.startswith(engine))
                 axis.barh(at, way.median - least, left=least, height=0.8, color=COLOURS[engine], linewidth=0)
                 axis.plot([min(way.seconds), max(way.seconds)], [at, at], color=INK, linewidth=0.8)
-                weight = "bold" if engine == KIT else "normal"
+                weight = "bold" if way.who == KIT else "normal"
                 words = f"{way.who}  {in_figures(way.median)}"
-                axis.text(1.06 * max(way.seconds), at, words, va="center", size=7.5, color=INK, weight=weight)
+                axis.text(1.06 * max(way.seconds), at, words, va="center", size=7.5, weight=weight, bbox=plain)
                 at += 1.0
             at += 0.8
         axis.set(xscale="log", xlim=(least, most * 15), ylim=(at - 1.0, -0.8))
@@ -1036,7 +1037,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     limit_threads(given.threads)
-    logging.getLogger("dipy").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # DIPY tells of every step of every registration
     with threadpool_limits(given.threads):
         if given.alone:
             ALONE[given.alone](given.folder, given.threads)
