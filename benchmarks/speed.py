@@ -1054,7 +1054,7 @@ def main() -> None:
 def measure(given: argparse.Namespace) -> tuple[str, bytes]:
     """Run everything; the text of the report and its figure."""
     begun = time.time()
-    kind = ((64, 64, 6), (6.0, 6.0, 5.0), 12) if given.quick else (MATRIX, VOXEL_MM, N_DIRECTIONS)
+    kind = ((64, 64, 8), (6.0, 6.0, 8.0), 12) if given.quick else (MATRIX, VOXEL_MM, N_DIRECTIONS)
     in_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as name:
         case = make_case(*kind)
