@@ -8,7 +8,7 @@ import numpy as np
 from dtimuscle.dwi import Bools, DwiSeries, Floats, ShellSelection, TensorMaps, select_shells
 from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging.averaging import average_alike
-from dtimuscle.imaging.denoise import Engine, patch_shape
+from dtimuscle.imaging.denoise import Engine, Patches, patch_shape
 from dtimuscle.imaging.denoise import denoise as remove_noise
 from dtimuscle.imaging.fat import FAT_DIFFUSIVITY, FAT_SIGNAL, MOSTLY_FAT, FatFraction, subtract_fat
 from dtimuscle.imaging.gradients import check_orientation
@@ -121,6 +121,7 @@ def preprocess(
     *,
     mask: Bools | None = None,
     denoise: bool = True,
+    patches: Patches = "overlapping",
     unring: bool = True,
     correct_motion: bool = True,
     separate_thighs: bool = False,
@@ -144,6 +145,8 @@ def preprocess(
         Foreground; made from the series, and again from the cleaned one, if not given.
     denoise : bool, default=True
         Remove thermal noise (MP-PCA, and averaging of like neighbours once the volumes are aligned).
+    patches : {"overlapping", "centred"}, default="overlapping"
+        Form of MP-PCA; see `dtimuscle.imaging.denoise`.
     unring : bool, default=True
         Remove Gibbs ringing (sub-voxel shifts).
     correct_motion : bool, default=True
@@ -191,7 +194,7 @@ def preprocess(
         outliers = outliers if n_lost_slices else None
     weights = None if outliers is None else np.broadcast_to(outliers.weights, series.signal.shape)
     if denoise:
-        denoised = remove_noise(series, first_mask, engine=engine)
+        denoised = remove_noise(series, first_mask, engine=engine, patches=patches)
         series, noise_sd, remaining_sd = denoised.series, denoised.noise_sd, denoised.remaining_sd
         patch = patch_shape(series.shape, len(given)) if engine == "kit" else None
         noise = float(np.nanmedian(noise_sd)) if np.isfinite(noise_sd).any() else None

@@ -110,6 +110,7 @@ def fit_series(
             series,
             mask=mask,
             denoise=preprocess and settings.denoise,
+            patches=settings.patches,
             unring=preprocess and settings.unring,
             correct_motion=preprocess and settings.correct_motion,
             separate_thighs=settings.separate_thighs,

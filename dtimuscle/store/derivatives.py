@@ -42,7 +42,7 @@ from dtimuscle.store.labels import write_label_table
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 5, "tensor": 4, "muscles": 4}
+STEP_VERSIONS = {"preprocessed": 6, "tensor": 5, "muscles": 4}
 STEPS = tuple(STEP_VERSIONS)
 
 NOISE = "desc-noise_dwimap.nii.gz"

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from dtimuscle import threads
 from dtimuscle.dwi import DwiSeries, GradientTable
 from dtimuscle.errors import GridMismatchError, ImageError
 from dtimuscle.imaging.averaging import average_alike
@@ -369,3 +372,63 @@ def test_a_mask_of_another_shape_is_refused_by_averaging():
     series, _, remaining_sd = two_tissues(contrast=0.5)
     with pytest.raises(GridMismatchError, match="mask"):
         average_alike(series, np.ones((3, 3, 3), dtype=bool), remaining_sd)
+
+
+# The published form
+
+
+def as_series(signal):
+    n = signal.shape[3]
+    directions = np.tile([0.0, 0.0, 1.0], (n, 1))
+    bvals = np.r_[0.0, np.full(n - 1, 500.0)]
+    return DwiSeries(signal, np.diag([2.5, 2.5, 5.0, 1.0]), GradientTable(bvals, directions * (bvals > 0)[:, None]))
+
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "dwidenoise.npz"
+
+
+def test_centred_patches_give_what_dwidenoise_gives():
+    known = np.load(REFERENCE)
+    mask = known["mask"]
+    found = denoise(as_series(known["signal"]), mask, patches="centred")
+    np.testing.assert_allclose(found.series.signal[mask], known["denoised"], rtol=2e-6)
+    np.testing.assert_allclose(found.noise_sd[mask], known["noise_sd"], rtol=1e-5)
+    np.testing.assert_array_equal(found.series.signal[~mask], known["signal"][~mask])
+    assert np.isnan(found.noise_sd[~mask]).all()
+
+
+@pytest.mark.parametrize("patches", ["overlapping", "centred"])
+@pytest.mark.parametrize("shape", [(6, 5, 4), (1, 7, 9), (2, 2, 1), (12, 1, 1)])
+def test_both_forms_take_grids_of_any_size_and_any_number_of_threads(monkeypatch, shape, patches):
+    rng = np.random.default_rng(4)
+    signal = (100 + rng.normal(0, 5, (*shape, 7))).astype(np.float32)
+    mask = np.ones(shape, dtype=bool)
+    found = []
+    for n in (1, 3):
+        monkeypatch.setattr(threads, "_limits", {"n": n})
+        found.append(denoise(as_series(signal), mask, patches=patches))
+    assert np.isfinite(found[0].series.signal).all()
+    assert found[0].series.signal.std() < signal.std()
+    np.testing.assert_array_equal(found[0].series.signal, found[1].series.signal)
+    np.testing.assert_array_equal(found[0].noise_sd, found[1].noise_sd)
+
+
+@pytest.mark.parametrize("patches", ["overlapping", "centred"])
+def test_a_value_that_is_not_finite_stays_alone_in_both_forms(patches):
+    rng = np.random.default_rng(4)
+    signal = (100 + rng.normal(0, 5, (7, 6, 5, 8))).astype(np.float32)
+    signal[3, 3, 2, 1] = np.nan
+    found = denoise(as_series(signal), np.ones((7, 6, 5), dtype=bool), patches=patches)
+    assert np.isnan(found.series.signal).sum() == 1
+    assert np.isnan(found.noise_sd).sum() == 1
+
+
+def test_averaging_gives_the_same_with_any_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(4)
+    series = as_series((100 + rng.normal(0, 5, (9, 8, 6, 7))).astype(np.float32))
+    mask = rng.random((9, 8, 6)) > 0.2
+    found = []
+    for n in (1, 3):
+        monkeypatch.setattr(threads, "_limits", {"n": n})
+        found.append(average_alike(series, mask, np.full(mask.shape, 5.0)).signal)
+    np.testing.assert_array_equal(*found)
