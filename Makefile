@@ -81,4 +81,5 @@ $(PACKAGES): requirements.lock
 
 $(READY): $(PACKAGES) pyproject.toml
 	@$(PIP) --no-build-isolation --editable .
+	@$(BIN)/dtimuscle compile-kernels
 	@touch $@

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from dtimuscle import __version__
 from dtimuscle.errors import DtiMuscleError
 from dtimuscle.issues import Issue, Severity, in_short
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from dtimuscle.running.audit import AuditOutcome
+    from dtimuscle.settings import Study
 
 app = typer.Typer(
     add_completion=False,
@@ -48,6 +47,8 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
+        from dtimuscle import __version__
+
         console.print(f"dtimuscle {__version__}")
         raise typer.Exit
 
@@ -78,11 +79,13 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; reports/ and the study's name by default.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what would be computed and why, and compute nothing.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Carry out a study and write its pages to reports/."""
     with _plainly(debug):
-        from dtimuscle.running.study import run_study
         from dtimuscle.settings import parse_assignment
         from dtimuscle.store import places
         from dtimuscle.store.registry import read_study, with_absolute_paths
@@ -100,6 +103,11 @@ def run(
         if workers is not None:
             given["workers"] = workers
         chosen = with_absolute_paths(chosen.with_values(source="command line", **given), Path.cwd())
+        if explain:
+            _explain(chosen, out)
+            return
+        from dtimuscle.running.study import run_study
+
         outcome = run_study(chosen, progress=Terminal(), folder=out, command=_command())
         if debug:
             for participant in outcome.outcomes:
@@ -111,6 +119,27 @@ def run(
         raise typer.Exit(INCOMPLETE)
 
 
+def _explain(study: "Study", folder: Path | None) -> None:
+    """Print what a run would compute as a table."""
+    from rich.table import Table
+
+    from dtimuscle.running.explain import explain_study
+
+    plans = explain_study(study, folder=folder)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Step", no_wrap=True)
+    table.add_column("Found", justify="right")
+    table.add_column("To do", justify="right")
+    table.add_column("Why")
+    for plan in plans:
+        colour = "yellow" if plan.n_pending else "green"
+        why = "\n".join(_escaped(str(reason)) for reason in plan.reasons)
+        table.add_row(plan.title, f"{plan.n_found}", f"[{colour}]{plan.n_pending}[/]", why)
+    console.print(table)
+    if not any(plan.n_pending for plan in plans):
+        console.print("Everything is there; a run would only write its pages again.")
+
+
 @app.command()
 def validate(
     dataset: Annotated[Path, typer.Argument(help="BIDS dataset.")],
@@ -119,6 +148,8 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Say what a BIDS dataset offers and what it lacks."""
+    from rich.table import Table
+
     with _plainly(debug):
         from dtimuscle.running.validation import validate_dataset
         from dtimuscle.settings import parse_assignment
@@ -207,6 +238,15 @@ def audit(
     console.print(f"Page: {outcome.folder.page}", soft_wrap=True)
 
 
+@app.command("compile-kernels", hidden=True)
+def compile_kernels(debug: Debug = False) -> None:
+    """Compile what the first run would have to compile; `make` calls it at set-up."""
+    with _plainly(debug):
+        from dtimuscle.running.compilation import compile_missing
+
+        compile_missing(Terminal())
+
+
 def _print_schema() -> None:
     import json
 
@@ -217,6 +257,9 @@ def _print_schema() -> None:
 
 def _show_audit(outcome: "AuditOutcome") -> None:
     """Print the findings as a table, and what found nothing in a line each."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     from dtimuscle.presentation.tables.audit import audit_in_words, check_answer
     from dtimuscle.presentation.tables.quantities import SEVERITY_COLOURS, SEVERITY_MARKS, in_words
 
@@ -281,6 +324,15 @@ class Terminal:
         """Begin a bar of `total` steps."""
         self._what, self._total, self._done, self._begun = what, total, 0, time.monotonic()
         if console.is_terminal and total:
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
             self._bar.add_task(what, total=total)
@@ -298,8 +350,12 @@ class Terminal:
             console.print(f"{self._what}: {self._done} of {self._total}, {left_in_words(left)}")
 
     def note(self, line: str) -> None:
-        """Say something above the bar."""
+        """Tell of a problem above the bar."""
         (self._bar.console if self._bar else complaints).print(f"[red]error:[/red] {_escaped(line)}", soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Say something in a line of its own."""
+        console.print(_escaped(line), soft_wrap=True)
 
     def finish(self) -> None:
         """Take the bar away and say how long it took."""

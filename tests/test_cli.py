@@ -196,6 +196,38 @@ def test_a_table_that_is_not_there_is_named(tmp_path):
     assert str(tmp_path / "values.csv") in refusal("run", "--roi-table", tmp_path / "values.csv")
 
 
+def test_explain_says_what_a_run_would_compute_and_computes_nothing(make_dataset, executed, tmp_path):
+    root = make_dataset(grades={"sub-01": 3, "sub-02": 5})
+    result = call("run", "--dataset", root, *PLAIN, "--out", tmp_path / "run", "--explain")
+    assert result.exit_code == 0
+    assert "Preprocessing" in result.stdout
+    assert "never computed" in result.stdout
+    assert "Notebook 05_replication" in result.stdout
+    assert executed == []
+    assert not (tmp_path / "run").exists()
+    assert not places.derivatives_folder().exists()
+
+
+def test_explain_refuses_what_a_run_would_refuse(tmp_path):
+    line = refusal("run", "--dataset", tmp_path, "--explain", "--set", "label_scheme=none_such")
+    assert "none_such" in line
+
+
+# The time that everybody waits
+
+
+def test_help_and_version_import_nothing_heavy():
+    code = "import sys; from dtimuscle import cli; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"numpy", "pandas", "scipy", "numba", "matplotlib", "pydantic", "yaml", "nibabel"}.isdisjoint(loaded)
+
+
+def test_the_package_alone_imports_nothing_but_the_standard_library():
+    code = "import sys; before = set(sys.modules); import dtimuscle; print(*sorted(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == ["dtimuscle"]
+
+
 # validate
 
 

@@ -210,6 +210,7 @@ def test_make_installs_only_the_kit_again_when_pyproject_is_newer(set_up_clone):
     os.utime(set_up_clone / ".venv" / ".ready", (0, 0))
     finished = make(set_up_clone, "environment", "--dry-run")
     assert "--editable ." in finished.stdout
+    assert "dtimuscle compile-kernels" in finished.stdout
     assert "requirements.lock" not in finished.stdout
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -59,11 +60,8 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     """
     progress = progress or Silent()
     scenario, protocol = read_scenario(settings.scenario), read_protocol(settings.protocol)
-    of_scans = settings.model_dump(mode="json", exclude=set(OF_READERS))
-    told = [of_scans, scenario.model_dump(mode="json"), protocol.model_dump(mode="json")]
-    key = fingerprint([*told, SIMULATION_VERSION])
-    root = places.simulated_folder() / f"{Path(settings.scenario).stem}-{key[:8]}"
-    if (root / "dataset_description.json").is_file():
+    of_scans, root = settings_of_scans(settings), cohort_folder(settings)
+    if bids.is_whole(root):
         return root
     cohort = draw_cohort(scenario, n_poor=settings.n_poor, n_good=settings.n_good, seed=settings.seed)
     patients = [
@@ -89,6 +87,36 @@ def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress:
     return root
 
 
+def cohort_folder(settings: SimulationSettings) -> Path:
+    """Name the folder of a simulated cohort; settings that give the same scans have the same.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Of the simulated cohort.
+
+    Returns
+    -------
+    Path
+        It may not exist yet.
+    """
+    scenario, protocol = read_scenario(settings.scenario), read_protocol(settings.protocol)
+    told = [settings_of_scans(settings), scenario.model_dump(mode="json"), protocol.model_dump(mode="json")]
+    key = fingerprint([*told, SIMULATION_VERSION])
+    return places.simulated_folder() / f"{Path(settings.scenario).stem}-{key[:8]}"
+
+
+def settings_of_scans(settings: SimulationSettings) -> dict[str, Any]:
+    """Return the settings on which the scans depend.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+        Of the simulated cohort.
+    """
+    return settings.model_dump(mode="json", exclude=set(OF_READERS))
+
+
 def simulate_second_reader(dataset: bids.Dataset, settings: SimulationSettings) -> Path:
     """Draw the muscles of a simulated cohort once more, or find the labels where an earlier run has left them.
 
@@ -106,7 +134,7 @@ def simulate_second_reader(dataset: bids.Dataset, settings: SimulationSettings) 
     """
     spread = settings.second_reader_mm
     folder = bids.second_labels_folder(dataset.root, spread)
-    if (folder / "dataset_description.json").is_file():
+    if bids.is_whole(folder):
         return folder
     registry = read_registry()
     for scan in dataset.scans:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dtimuscle.dwi import Floats
 from dtimuscle.errors import SettingsError
-from dtimuscle.imaging.propagation import Anatomy, Atlas, PropagatedLabels, propagate_labels
+from dtimuscle.imaging.propagation import Anatomy, Atlas, propagate_labels
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleLabels, MuscleRegistry, merge_muscles, parse_merges
 from dtimuscle.settings import RoiSettings, Study
@@ -120,8 +120,8 @@ def _named(names: Sequence[str], dataset: Dataset, labelled: dict[str, Scan]) ->
     return tuple(found)
 
 
-def propagate_to(scan: Scan, study: Study, place: Derivatives, registry: MuscleRegistry) -> PropagatedLabels:
-    """Propagate the labels of a scan's atlases to it, and keep them among the derivatives.
+def propagate_to(scan: Scan, study: Study, place: Derivatives, registry: MuscleRegistry) -> None:
+    """Propagate the labels of a scan's atlases to it, and keep them among the derivatives; no muscles are merged yet.
 
     Parameters
     ----------
@@ -133,11 +133,6 @@ def propagate_to(scan: Scan, study: Study, place: Derivatives, registry: MuscleR
         Where results are.
     registry : MuscleRegistry
         Codes of the muscles.
-
-    Returns
-    -------
-    PropagatedLabels
-        As they were written; muscles are not merged yet.
     """
     atlases = [_atlas(atlas, study, place, registry) for atlas in scan.atlases]
     propagated = propagate_labels(_anatomy(scan, place), atlases, registry, name=scan.name)
@@ -151,8 +146,18 @@ def propagate_to(scan: Scan, study: Study, place: Derivatives, registry: MuscleR
         "Method": "affine and symmetric diffeomorphic registration of the signal without weighting, majority vote",
         "MeanAgreement": propagated.mean_agreement if len(propagated.atlases) > 1 else None,
     }
-    derivatives.write_propagated_labels(place, scan, propagated.labels, propagated.agreement, about=about)
-    return propagated
+    quality = {
+        "atlases": propagated.atlases,
+        "agreement": propagated.mean_agreement,
+        "muscles": [
+            {"muscle": muscle.muscle, "side": muscle.side, "agreement": muscle.agreement}
+            for muscle in propagated.muscles
+        ],
+        "issues": [issue.to_dict() for issue in propagated.issues],
+    }
+    derivatives.write_propagated_labels(
+        place, scan, propagated.labels, propagated.agreement, about=about, quality=quality
+    )
 
 
 def _atlas(scan: Scan, study: Study, place: Derivatives, registry: MuscleRegistry) -> Atlas:

@@ -1,7 +1,7 @@
 """Participants' processing: each step of each one is computed once, kept, and found again."""
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,20 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from dtimuscle.dwi import DwiSeries
-from dtimuscle.errors import DtiMuscleError, LabelError
-from dtimuscle.imaging import participant as imaging
-from dtimuscle.imaging.fat import FatFraction
-from dtimuscle.imaging.participant import TensorSignal
-from dtimuscle.imaging.propagation import PropagatedLabels
-from dtimuscle.issues import Issue, Severity, in_short
-from dtimuscle.roi_table import COLUMNS, DRAWN, PROPAGATED
-from dtimuscle.running.labels import propagate_to, read_muscles, with_atlases
+from dtimuscle.errors import DtiMuscleError
+from dtimuscle.issues import Issue, Severity
+from dtimuscle.roi_table import COLUMNS, DRAWN
+from dtimuscle.running.compilation import compile_missing
+from dtimuscle.running.labels import with_atlases
+from dtimuscle.running.memory import workers_for
 from dtimuscle.running.pool import Progress, Silent, map_in_order
+from dtimuscle.running.workspace import Workspace
 from dtimuscle.settings import Study
-from dtimuscle.store import derivatives, files, images, places, registry
+from dtimuscle.store import derivatives, places
 from dtimuscle.store.bids import Dataset, Scan
-from dtimuscle.store.derivatives import Derivatives
+from dtimuscle.store.derivatives import STEPS, Derivatives, Origin, is_current, renew_receipt
 from dtimuscle.store.labels import label_files
 
 
@@ -75,6 +73,26 @@ class Processing:
         return tuple(outcome.scan for outcome in self.outcomes if outcome.failure is None)
 
     @property
+    def _measured(self) -> list[Scan]:
+        return [scan for scan in self.scans if scan.labels]
+
+    def write_roi_table(self) -> None:
+        """Write the ROI rows of all participants into one table beside their own."""
+        derivatives.write_all_roi_rows(self.derivatives, self._measured)
+
+    def image_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each scan's series, by the scan's name, without reading what a receipt knows.
+
+        Returns
+        -------
+        dict of str to str
+            Scans that have results.
+        """
+        receipts = ((scan, derivatives.read_receipt(self.derivatives, STEPS[0], scan) or {}) for scan in self.scans)
+        known = {scan.name: derivatives.identify([scan.image], receipt.get("inputs", {})) for scan, receipt in receipts}
+        return {name: found["sha256"] for name, files in known.items() for found in files.values()}
+
+    @property
     def issues(self) -> tuple[Issue, ...]:
         """Issues of the dataset and of every participant."""
         noted = (*self.dataset.issues, *(issue for outcome in self.outcomes for issue in outcome.issues))
@@ -94,8 +112,8 @@ class Processing:
         DataFrame
             Columns of `dtimuscle.roi_table`, participants in the dataset's order; empty without labels.
         """
-        tables = [derivatives.read_roi_rows(self.derivatives, scan) for scan in self.scans if scan.labels]
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+        measured = self._measured
+        return derivatives.read_all_roi_rows(self.derivatives, measured) if measured else pd.DataFrame(columns=COLUMNS)
 
     def quality(self, step: str) -> pd.DataFrame:
         """Return one row per participant with what a step says of its own result.
@@ -127,9 +145,7 @@ class Processing:
             `participant_id`, `session`, `labels` (`drawn` or `propagated`), the fields of `MuscleQuality`, and for
             propagated labels `agreement` (0 to 1); no rows without labels.
         """
-        records = (
-            (scan, derivatives.read_quality(self.derivatives, "muscles", scan)) for scan in self.scans if scan.labels
-        )
+        records = ((scan, derivatives.read_quality(self.derivatives, "muscles", scan)) for scan in self._measured)
         return pd.DataFrame(
             {
                 "participant_id": scan.participant_id,
@@ -187,17 +203,53 @@ def process(
     for is_propagated in (False, True):
         failed = {name for name, outcome in found.items() if outcome.failure}
         scans = [_without(scan, failed) for scan in dataset.scans if bool(scan.atlases) is is_propagated]
-        found |= {scan.name: work(scan) for scan in scans if not _is_pending(scan, study, place, upto)}
+        there = (find_outcome(scan, study=study, derivatives=place, upto=upto) for scan in scans)
+        found |= {outcome.scan.name: outcome for outcome in there if outcome is not None}
         pending = [scan for scan in scans if scan.name not in found]
         if pending:
+            compile_missing(progress)
+            workers = workers_for(pending, asked=study.execution.workers, progress=progress)
             progress.start("Participants", len(pending))
-            computed = map_in_order(work, pending, workers=study.execution.workers, on_done=tell, on_lost=_lost)
+            computed = map_in_order(work, pending, workers=workers, on_done=tell, on_lost=_lost)
             found |= {outcome.scan.name: outcome for outcome in computed}
             progress.finish()
     processing = Processing(dataset, place, tuple(found[scan.name] for scan in dataset.scans))
     if upto == "muscles":
-        derivatives.write_roi_table(place.folders["muscles"] / "roi.tsv", processing.roi_table())
+        processing.write_roi_table()
     return processing
+
+
+def find_outcome(scan: Scan, *, study: Study, derivatives: Derivatives, upto: str) -> Outcome | None:
+    """Find the results of a participant of whom nothing has to be computed.
+
+    Parameters
+    ----------
+    scan : Scan
+        The files.
+    study : Study
+        Settings of the steps.
+    derivatives : Derivatives
+        Where results are kept.
+    upto : str
+        Last step.
+
+    Returns
+    -------
+    Outcome or None
+        None when a step has to be taken, or a file cannot be read: `process_scan` says which.
+    """
+    receipts = _receipts(scan, derivatives, upto)
+    if len(receipts) < len(steps_of(scan, upto)):
+        return None
+    try:
+        found = list(origins(scan, study, derivatives, upto, receipts))
+        if not all(is_current(derivatives, origin, receipts[origin.step]) for origin in found):
+            return None
+        for origin in found:
+            renew_receipt(derivatives, scan, origin, receipts[origin.step])
+    except OSError:
+        return None
+    return Outcome(scan, issues=_issues(scan, derivatives, receipts))
 
 
 def process_scan(scan: Scan, *, study: Study, derivatives: Derivatives, upto: str) -> Outcome:
@@ -272,208 +324,114 @@ def _lost(scan: Scan) -> Outcome:
     return Outcome(scan, failure=_failure(scan, "its process died.", remedy))
 
 
-def _keys(scan: Scan, study: Study, place: Derivatives, upto: str) -> Iterator[tuple[str, str]]:
-    """Yield each step that a scan goes through, with the key that its receipt must carry."""
-    digests = [files.file_digest(path) for path in scan.inputs]
-    for step in derivatives.STEPS:
-        if step == "muscles":
-            if scan.labels is None:
-                return
-            for source in scan.atlases or (scan,):
-                digests += [files.file_digest(path) for path in _label_inputs(source, study)]
-            if scan.atlases:
-                digests += [files.file_digest(path) for atlas in scan.atlases for path in _tensor_inputs(atlas)]
-            digests.append(files.file_digest(places.registry_file()))
-        if step == "tensor" and scan.fat_fraction is not None:
-            digests.append(files.file_digest(scan.fat_fraction))
-        yield step, derivatives.step_key(place, step, digests)
-        if step == upto:
-            return
-
-
-def _label_inputs(scan: Scan, study: Study) -> tuple[Path, ...]:
-    return label_files(scan.labels, scheme=study.roi.label_scheme) if scan.labels else ()
-
-
-def _tensor_inputs(scan: Scan) -> tuple[Path, ...]:
-    return scan.inputs if scan.fat_fraction is None else (*scan.inputs, scan.fat_fraction)
-
-
-def _is_pending(scan: Scan, study: Study, place: Derivatives, upto: str) -> bool:
-    """Tell whether anything has to be computed; a scan that cannot be read is left to `process_scan` to report."""
-    try:
-        return not all(derivatives.is_current(place, step, scan, key) for step, key in _keys(scan, study, place, upto))
-    except OSError:
-        return True
-
-
-def _run_steps(scan: Scan, study: Study, place: Derivatives, upto: str, computed: list[str]) -> tuple[Issue, ...]:
-    issues: list[Issue] = []
-    for step, key in _keys(scan, study, place, upto):
-        if not derivatives.is_current(place, step, scan, key):
-            _STEPS[step](scan, study, place)
-            derivatives.write_receipt(place, step, scan, key)
-            computed.append(step)
-        issues += [Issue.from_dict(record) for record in derivatives.read_quality(place, step, scan)["issues"]]
-    return tuple(_of(scan, issue) for issue in dict.fromkeys(issues))
-
-
-def _of(scan: Scan, issue: Issue) -> Issue:
-    """Say whose issue it is."""
-    return issue if scan.participant_id in issue.where else replace(issue, where=f"{scan.name}, {issue.where}")
-
-
-def _preprocess(scan: Scan, study: Study, place: Derivatives) -> None:
-    settings = study.preprocessing
-    series = images.read_dwi(scan.image, scan.bval, scan.bvec, b0_threshold=settings.b0_threshold)
-    with files.naming(scan.image):
-        made = imaging.preprocess(
-            series,
-            denoise=settings.denoise,
-            unring=settings.unring,
-            correct_motion=settings.correct_motion,
-            separate_thighs=settings.separate_thighs,
-            find_outliers=settings.find_outliers,
-            rician=settings.rician,
-            n_coils=settings.rician_coils,
-            engine=settings.engine,
-        )
-    derivatives.write_preprocessed(
-        place,
-        scan,
-        made.series,
-        mask=made.mask,
-        noise_sd=made.noise_sd,
-        quality=made.quality.to_dict(),
-        weights=made.weights,
-    )
-    if made.course is not None:
-        derivatives.write_course(
-            place,
-            scan,
-            made.course.pictures,
-            made.course.affine,
-            about=made.course.about,
-            volumes=made.course.volumes,
-            slices=made.course.slices,
-        )
-
-
-def read_signal(scan: Scan, study: Study, place: Derivatives) -> TensorSignal:
-    """Read what the tensor of a participant is fitted to.
+def steps_of(scan: Scan, upto: str) -> tuple[str, ...]:
+    """Name the steps that a scan goes through, in their order.
 
     Parameters
     ----------
     scan : Scan
-        A participant that has been preprocessed.
+        Without labels it ends with the tensor; labels of other scans are carried over before muscles are measured.
+    upto : str
+        Last step.
+
+    Returns
+    -------
+    tuple of str
+        `preprocessed`, `tensor`, `labels` and `muscles`, or some of them.
+    """
+    has = {"preprocessed": True, "tensor": True, "labels": bool(scan.atlases), "muscles": scan.labels is not None}
+    steps = [step for step in derivatives.STEP_VERSIONS if has[step]]
+    return tuple(steps[: steps.index(upto) + 1] if upto in steps else steps)
+
+
+def origins(
+    scan: Scan, study: Study, place: Derivatives, upto: str, receipts: Mapping[str, dict[str, Any]]
+) -> Iterator[Origin]:
+    """Yield what the result of each step of a scan comes from, as the files and settings are now.
+
+    Parameters
+    ----------
+    scan : Scan
+        The files.
     study : Study
-        Its section `tensor` counts.
+        Settings of the steps.
     place : Derivatives
         Where results are kept.
+    upto : str
+        Last step.
+    receipts : mapping of str to dict
+        Of the steps that were taken before; files that they know with the same size and time are not read.
 
-    Returns
-    -------
-    TensorSignal
-        The chosen volumes without what is not muscle's water.
+    Yields
+    ------
+    Origin
+        One for each step.
+
+    Raises
+    ------
+    OSError
+        If a file is missing or cannot be read.
     """
-    series, mask = derivatives.read_preprocessed(place, scan, b0_threshold=study.preprocessing.b0_threshold)
-    fat = read_fat(scan.fat_fraction, series) if study.tensor.fat_model == "map" else None
-    weights = derivatives.read_weights(place, scan)
-    return imaging.water_signal(series, mask, weights=weights, fat=fat, **signal_settings(study))
+    known: dict[str, dict[str, Any]] = {}
+    for receipt in receipts.values():
+        known |= receipt["inputs"]
+    for step in steps_of(scan, upto):
+        found = derivatives.identify(step_inputs(step, scan, study), known)
+        known |= found
+        yield derivatives.origin_of(place, step, found)
 
 
-def signal_settings(study: Study) -> dict[str, Any]:
-    """Return the settings that `water_signal` takes under the same names.
+def step_inputs(step: str, scan: Scan, study: Study) -> tuple[Path, ...]:
+    """Name all files on which the result of a step rests, those of the steps before it included.
 
     Parameters
     ----------
+    step : str
+        `preprocessed`, `tensor`, `labels` or `muscles`.
+    scan : Scan
+        The files.
     study : Study
-        Its section `tensor` counts.
-    """
-    names = ("highest_b", "fat_model", "fat_signal", "fat_diffusivity", "separate_blood", "tissue_b")
-    return study.tensor.model_dump(include=set(names))
-
-
-def read_fat(path: Path | None, series: DwiSeries) -> FatFraction | None:
-    """Read a map of fat on the grid of a series.
-
-    Parameters
-    ----------
-    path : Path or None
-        The map, on any grid.
-    series : DwiSeries
-        The series.
+        Its section `roi` tells which files say what label values mean.
 
     Returns
     -------
-    FatFraction or None
-        None when there is no map.
+    tuple of Path
+        In an order that depends on nothing else.
     """
-    if path is None:
-        return None
-    with files.naming(path):
-        return FatFraction(images.read_on_grid(path, series.shape, series.affine), series.affine)
+    paths = scan.inputs
+    if step != "preprocessed" and scan.fat_fraction is not None:
+        paths = (*paths, scan.fat_fraction)
+    if step in ("labels", "muscles"):
+        for source in scan.atlases or (scan,):
+            if source.labels is not None:
+                paths = (*paths, *label_files(source.labels, scheme=study.roi.label_scheme))
+        for atlas in scan.atlases:
+            paths = (*paths, *step_inputs("tensor", atlas, study))
+        paths = (*paths, places.registry_file())
+    return tuple(dict.fromkeys(paths))
 
 
-def _fit(scan: Scan, study: Study, place: Derivatives) -> None:
-    signal = read_signal(scan, study, place)
-    settings = study.tensor
-    fitted = imaging.fit(signal, estimator=settings.estimator, directions_of=settings.directions_of)
-    derivatives.write_maps(place, scan, fitted.maps, fitted.quality.to_dict())
-    if fitted.maps.residual is not None:
-        derivatives.write_residual(place, scan, fitted.maps.residual, fitted.maps.affine)
-    if signal.perfusion is not None and signal.perfusion.is_separated:
-        blood = signal.perfusion
-        derivatives.write_blood(place, scan, blood.fraction, blood.pseudo_diffusivity, signal.series.affine)
+def _receipts(scan: Scan, place: Derivatives, upto: str) -> dict[str, dict[str, Any]]:
+    """Read the receipts of a scan's steps, as far as there are any."""
+    found = {step: derivatives.read_receipt(place, step, scan) for step in steps_of(scan, upto)}
+    return {step: receipt for step, receipt in found.items() if receipt is not None}
 
 
-def _measure(scan: Scan, study: Study, place: Derivatives) -> None:
-    if scan.labels is None:
-        return
-    signal = read_signal(scan, study, place)
-    maps = derivatives.read_maps(place, scan)
-    known = registry.read_registry()
-    propagated = propagate_to(scan, study, place, known) if scan.atlases else None
-    labels, issues = read_muscles(scan.labels, known, study.roi, shape=signal.series.shape, affine=signal.series.affine)
-    if propagated is not None:
-        issues = (*propagated.issues, *issues)
-    if issues and not labels.present:
-        raise LabelError(f"{scan.labels}: no label is a known muscle. {in_short(issues)[0]}")
-    with files.naming(scan.labels):
-        measured = imaging.measure(
-            signal,
-            maps,
-            labels,
-            participant_id=scan.participant_id,
-            session=scan.session,
-            erosion_mm=study.roi.erosion_mm,
-            min_voxels=study.roi.min_voxels,
-            is_simulated=place.is_simulated,
-            noise_sd=derivatives.read_noise(place, scan),
-            fat=read_fat(scan.fat_fraction, signal.series),
-            max_fat_fraction=study.roi.max_fat_fraction,
-            residual=derivatives.read_residual(place, scan),
-        )
-    measured = replace(measured, issues=(*issues, *measured.issues))
-    table, quality = measured.table, measured.quality_dict() | {"labels": DRAWN}
-    if propagated is not None:
-        table, quality = table.assign(labels=PROPAGATED), quality | _origin(propagated, quality["muscles"])
-    derivatives.write_roi_rows(place, scan, table, quality)
+def _run_steps(scan: Scan, study: Study, place: Derivatives, upto: str, computed: list[str]) -> tuple[Issue, ...]:
+    work, receipts = Workspace(scan, study, place), _receipts(scan, place, upto)
+    for origin in origins(scan, study, place, upto, receipts):
+        if not is_current(place, origin, receipts.get(origin.step)):
+            work.take(origin.step)
+            derivatives.write_receipt(place, scan, origin)
+            computed.append(origin.step)
+    return _issues(scan, place, steps_of(scan, upto))
 
 
-def _origin(propagated: PropagatedLabels, muscles: list[dict[str, Any]]) -> dict[str, Any]:
-    """Say where propagated labels come from, and how far the atlases agree about each muscle that was measured."""
-    shares = {(muscle.muscle, muscle.side): muscle.agreement for muscle in propagated.muscles}
-    return {
-        "labels": PROPAGATED,
-        "atlases": list(propagated.atlases),
-        "agreement": propagated.mean_agreement,
-        "muscles": [muscle | {"agreement": shares.get((muscle["muscle"], muscle["side"]))} for muscle in muscles],
-    }
-
-
-_STEPS: dict[str, Callable[[Scan, Study, Derivatives], None]] = {
-    "preprocessed": _preprocess,
-    "tensor": _fit,
-    "muscles": _measure,
-}
+def _issues(scan: Scan, place: Derivatives, steps: Iterable[str]) -> tuple[Issue, ...]:
+    """Read what the steps have noted, and say whose issue it is."""
+    records = (record for step in steps for record in derivatives.read_quality(place, step, scan)["issues"])
+    issues = dict.fromkeys(Issue.from_dict(record) for record in records)
+    return tuple(
+        issue if scan.participant_id in issue.where else replace(issue, where=f"{scan.name}, {issue.where}")
+        for issue in issues
+    )

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from dtimuscle.threads import limit_threads, n_cores
+from dtimuscle.threads import limit_threads, n_cores, n_threads
 
 # What numerical libraries ask for their number of threads when they are loaded.
 THREAD_VARIABLES = (
@@ -45,7 +45,16 @@ class Progress(Protocol):
         """
 
     def note(self, line: str) -> None:
-        """Say something in one line, such as a problem.
+        """Tell of a problem in one line.
+
+        Parameters
+        ----------
+        line : str
+            One line for a person.
+        """
+
+    def say(self, line: str) -> None:
+        """Tell something that is no problem in one line.
 
         Parameters
         ----------
@@ -81,6 +90,15 @@ class Silent:
         """
 
     def note(self, line: str) -> None:
+        """Ignore a problem.
+
+        Parameters
+        ----------
+        line : str
+            One line for a person.
+        """
+
+    def say(self, line: str) -> None:
         """Ignore a line.
 
         Parameters
@@ -137,8 +155,9 @@ def map_in_order(
 ) -> list[Result]:
     """Apply a function to each item in its own process and return the results in the items' order.
 
-    Processes are spawned, not forked: a fork would copy threads of BLAS in the middle of their work. Each uses
-    one thread, so that as many participants as there are cores share the machine without crowding it.
+    Processes are spawned, not forked: a fork would copy threads of BLAS in the middle of their work. They share the
+    threads that this process may use among themselves (`dtimuscle.threads`): one each where there are as many items as
+    cores, more where there are few. BLAS has one in each.
 
     Parameters
     ----------
@@ -147,7 +166,7 @@ def map_in_order(
     items : sequence
         What to work on.
     workers : int
-        Processes; 0 for one per core. A single one works in this process.
+        Processes; 0 for one per core. A single one works in this process, with all its threads.
     on_done : callable
         Called with each result as it comes in.
     on_lost : callable
@@ -186,7 +205,7 @@ def _in_parallel(
     function: Callable[[Item], Result], items: Sequence[Item], waiting: Sequence[int], n: int
 ) -> Iterator[tuple[int, Result]]:
     """Yield results as they come in, until all are there or a process has died."""
-    with _processes(n) as executor:
+    with _processes(n, max(1, n_threads() // n)) as executor:
         try:
             futures = {executor.submit(function, items[index]): index for index in waiting}
         except BrokenProcessPool:
@@ -199,7 +218,7 @@ def _in_parallel(
 
 
 def _alone(function: Callable[[Item], Result], item: Item, on_lost: Callable[[Item], Result]) -> Result:
-    with _processes(1) as executor:
+    with _processes(1, n_threads()) as executor:
         try:
             return executor.submit(function, item).result()
         except BrokenProcessPool:
@@ -207,9 +226,9 @@ def _alone(function: Callable[[Item], Result], item: Item, on_lost: Callable[[It
 
 
 @contextmanager
-def _processes(n: int) -> Iterator[Executor]:
+def _processes(n: int, n_threads_each: int) -> Iterator[Executor]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n, mp_context=context, initializer=_use_one_thread) as executor:
+    with ProcessPoolExecutor(n, mp_context=context, initializer=_begin, initargs=(n_threads_each,)) as executor:
         try:
             yield executor
         except BaseException:
@@ -217,8 +236,8 @@ def _processes(n: int) -> Iterator[Executor]:
             raise
 
 
-def _use_one_thread() -> None:
+def _begin(n: int) -> None:
     # A spawned process loads its numerical libraries after this, and they ask the environment.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     threadpool_limits(1)
-    limit_threads(1)
+    limit_threads(n)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from IPython.display import DisplayHandle, Markdown
+from IPython.display import DisplayHandle, Markdown, display
 
 from dtimuscle.running.pool import left_in_words
 
@@ -56,6 +56,16 @@ class NotebookProgress:
         line : str
             One line for a person.
         """
+
+    def say(self, line: str) -> None:
+        """Show a line of its own below the cell.
+
+        Parameters
+        ----------
+        line : str
+            One line for a person.
+        """
+        display(Markdown(line))
 
     def finish(self) -> None:
         """Show how many there were."""

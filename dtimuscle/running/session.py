@@ -30,12 +30,13 @@ from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import given_parameters
-from dtimuscle.running.participants import Processing, process, read_signal
+from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.progress import NotebookProgress, Ticker
 from dtimuscle.running.readers import ReadTwice, compare_readers, read_second
 from dtimuscle.running.report import show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
+from dtimuscle.running.workspace import read_signal
 from dtimuscle.settings import Study, leaf_sections
 from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estimates_to_frame
 from dtimuscle.statistics.reliability import Reliability, measure_all_features

@@ -10,7 +10,7 @@ from dtimuscle.errors import ImageError, SettingsError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.issues import Issue
 from dtimuscle.running.labels import read_muscles
-from dtimuscle.running.participants import read_fat, signal_settings
+from dtimuscle.running.workspace import read_fat, signal_settings
 from dtimuscle.settings import Estimator, Study
 from dtimuscle.store.derivatives import write_map, write_roi_table
 from dtimuscle.store.files import naming

@@ -91,7 +91,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     """
     begun = time.monotonic()
     run = Run((folder or reports_folder() / study.name).resolve())
-    _check_settings(study, run)
+    check_settings(study, run)
     dataset = _open_input(study, run, progress)
     run.begin()
     run.write_study(study)
@@ -102,7 +102,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
         processing = process(dataset, study, progress=progress) if dataset else None
         second = read_second(processing, study, progress=progress) if processing else None
         seconds = {"participants": time.monotonic() - begun}
-        plan, left_out = _plan(processing)
+        plan, left_out = choose_notebooks(processing)
         failures = list(processing.failures) if processing else []
         failures += second_failures(second) if second else ()
         processings = [each for each in (processing, second) if each]
@@ -155,8 +155,21 @@ def _execute(
     return seconds, failures
 
 
-def _check_settings(study: Study, run: Run) -> None:
-    """Refuse what would fail later, before anything is computed."""
+def check_settings(study: Study, run: Run) -> None:
+    """Refuse what would fail later, before anything is computed.
+
+    Parameters
+    ----------
+    study : Study
+        All settings.
+    run : Run
+        Where the results go.
+
+    Raises
+    ------
+    DtiMuscleError
+        If a setting names something that is not there.
+    """
     registry = read_registry()
     scheme_file(study.roi.label_scheme)
     merged = {merge.name for merge in parse_merges(study.roi.merge_muscles, registry)}
@@ -215,8 +228,21 @@ def _require_features(study: Study, cohort: Cohort, path: Path) -> None:
         )
 
 
-def _plan(processing: Processing | None) -> tuple[list[str], list[Issue]]:
-    """Choose the notebooks that the data allow, and say why the others are left out."""
+def choose_notebooks(processing: Processing | None) -> tuple[list[str], list[Issue]]:
+    """Choose the notebooks that the data allow, and say why the others are left out.
+
+    Parameters
+    ----------
+    processing : Processing or None
+        The participants; None for a table of one's own.
+
+    Returns
+    -------
+    notebooks : list of str
+        In the order in which they are executed.
+    left_out : list of Issue
+        Why the others are left out.
+    """
     if processing is None:
         return list(MODEL_NOTEBOOKS), []
     if not processing.scans:

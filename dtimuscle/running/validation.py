@@ -8,7 +8,7 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.participants import n_by_function
 from dtimuscle.running.labels import read_muscles
-from dtimuscle.running.participants import read_fat
+from dtimuscle.running.workspace import read_fat
 from dtimuscle.settings import Study
 from dtimuscle.store.bids import Dataset, Scan
 from dtimuscle.store.files import naming

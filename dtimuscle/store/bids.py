@@ -417,6 +417,17 @@ def write_description(root: Path, name: str, *, kind: str, generated_by: list[di
     write_json(root / "dataset_description.json", {**fields, **more})
 
 
+def is_whole(root: Path) -> bool:
+    """Tell whether a dataset that the kit makes is there; its description is written last.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    """
+    return (root / "dataset_description.json").is_file()
+
+
 def write_ignored(root: Path, patterns: Iterable[str]) -> None:
     """Write `.bidsignore`, which tells the BIDS validator what the standard does not cover.
 

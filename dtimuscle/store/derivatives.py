@@ -1,13 +1,19 @@
-"""What participants' processing makes: three BIDS derivatives, one after the other, and their receipts.
+"""What participants' processing makes: BIDS derivatives, one after the other, and their receipts.
 
-`preprocessed-…` holds the cleaned series, `tensor-…` the maps fitted to it, `muscles-…` the ROI rows measured on
-them. Each name ends in a hash of the settings that made it, so runs that agree share what is there, and a
-change of erosion finds the tensors of before. A receipt beside each participant's files says which inputs,
-settings and version of the step they came from; whatever does not match is made again.
+`preprocessed-…` holds the cleaned series, `tensor-…` the maps fitted to it, `labels-…` the labels of those who got
+them from others, `muscles-…` the ROI rows measured on them. Each name ends in a hash of the settings that made it,
+so runs that agree share what is there, and a change of erosion finds the tensors of before. A receipt beside each
+participant's files says which inputs, settings and version of the step they came from; whatever does not match is made
+again.
+
+What is written is handed back as its files hold it, rounding and order in memory included: the next step gets the same
+numbers to the last bit, whether it follows at once or reads the files in another run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from dtimuscle import __version__
-from dtimuscle.dwi import DwiSeries, TensorMaps
-from dtimuscle.errors import DatasetError
+from dtimuscle.dwi import Bools, DwiSeries, Floats, TensorMaps
+from dtimuscle.errors import DatasetError, DtiMuscleError
 from dtimuscle.muscles import MuscleLabels
 from dtimuscle.roi_table import COLUMNS, check_roi_table
 from dtimuscle.settings import Study, fingerprint
@@ -32,19 +38,33 @@ from dtimuscle.store.bids import (
 from dtimuscle.store.files import (
     file_digest,
     naming,
+    parse_tsv,
     read_json,
+    read_text,
     read_tsv,
     write_json,
+    write_text,
     write_tsv,
 )
-from dtimuscle.store.images import read_dwi, read_image, write_gradients, write_image, write_scaled_image
+from dtimuscle.store.images import (
+    read_dwi,
+    read_gradients,
+    read_image,
+    write_gradients,
+    write_image,
+    write_scaled_image,
+)
 from dtimuscle.store.labels import write_label_table
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 6, "tensor": 5, "muscles": 4}
-STEPS = tuple(STEP_VERSIONS)
+STEP_VERSIONS = {"preprocessed": 6, "tensor": 5, "labels": 1, "muscles": 4}
+# What happens to a scan with labels of its own; `labels` is for those that get theirs from others.
+STEPS = ("preprocessed", "tensor", "muscles")
+# Settings of the section `roi` that decide which labels are carried over, whatever is then measured with them.
+OF_PROPAGATION = ("label_scheme", "propagate_labels", "label_atlases")
 
+FOREGROUND = "desc-foreground_mask.nii.gz"
 NOISE = "desc-noise_dwimap.nii.gz"
 KEPT = "desc-kept_dwimap.nii.gz"
 STEPS_SHOWN = "desc-steps_dwimap.nii.gz"
@@ -70,12 +90,12 @@ BEYOND_BIDS = (
 
 @dataclass(frozen=True)
 class Derivatives:
-    """The three derivative datasets of one dataset under one group of settings.
+    """The derivative datasets of one dataset under one group of settings.
 
     Parameters
     ----------
     folders : dict of str to Path
-        Folder of each step, keyed by `preprocessed`, `tensor` and `muscles`.
+        Folder of each step, keyed by `preprocessed`, `tensor`, `muscles` and, where they are carried over, `labels`.
     settings : dict of str to dict
         What each step was told, keyed alike; later steps include earlier ones.
     is_simulated : bool
@@ -92,7 +112,7 @@ class Derivatives:
         Parameters
         ----------
         step : str
-            `preprocessed`, `tensor` or `muscles`.
+            `preprocessed`, `tensor`, `labels` or `muscles`.
         scan : Scan
             The participant.
         name : str
@@ -105,6 +125,28 @@ class Derivatives:
         """
         folder = self.folders[step] / scan.participant_id / scan.session / "dwi"
         return folder / f"{scan.name}_{name}"
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What preprocessing hands on, as its files hold it.
+
+    Parameters
+    ----------
+    series : DwiSeries
+        Signal in single precision, gradients rotated as the volumes were.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Foreground.
+    noise_sd : ndarray of shape (nx, ny, nz) or None
+        Noise SD in the unit of the signal; None when it was not estimated.
+    weights : ndarray of bool, shape (nx, ny, nz, n), or None
+        False where lost slices reach; None when all samples count.
+    """
+
+    series: DwiSeries
+    mask: Bools
+    noise_sd: Floats | None
+    weights: Bools | None
 
 
 def derivatives_of(dataset: Dataset, study: Study) -> Derivatives:
@@ -122,13 +164,20 @@ def derivatives_of(dataset: Dataset, study: Study) -> Derivatives:
     Derivatives
         Folders that may or may not exist yet.
     """
-    sections = {"preprocessed": study.preprocessing, "tensor": study.tensor, "muscles": study.roi}
+    read_by = {
+        "preprocessed": study.preprocessing.model_dump(mode="json"),
+        "tensor": study.tensor.model_dump(mode="json"),
+        "labels": study.roi.model_dump(mode="json", include=set(OF_PROPAGATION)),
+        "muscles": study.roi.model_dump(mode="json"),
+    }
+    if not study.roi.propagate_labels:
+        del read_by["labels"]
     base = derivatives_folder() / dataset_key(dataset.root)
     folders: dict[str, Path] = {}
     settings: dict[str, dict[str, Any]] = {}
     told: dict[str, Any] = {}
-    for step, section in sections.items():
-        told = {**told, **section.model_dump(mode="json")}
+    for step, own in read_by.items():
+        told = {**told, **own}
         settings[step] = told
         folders[step] = base / f"{step}-{fingerprint(told)[:8]}"
     return Derivatives(folders, settings, dataset.is_simulated)
@@ -182,6 +231,46 @@ def describe_derivatives(derivatives: Derivatives, dataset: Dataset) -> None:
 # Receipts
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a step's result for one participant comes from.
+
+    Parameters
+    ----------
+    step : str
+        `preprocessed`, `tensor`, `labels` or `muscles`.
+    key : str
+        From `step_key`.
+    inputs : dict of str to dict
+        Each file that the step reads, directly or through the steps before, as `identify` describes it.
+    """
+
+    step: str
+    key: str
+    inputs: dict[str, dict[str, Any]]
+
+
+def origin_of(derivatives: Derivatives, step: str, inputs: Mapping[str, dict[str, Any]]) -> Origin:
+    """Say what a step's result comes from.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        Whose settings count.
+    step : str
+        `preprocessed`, `tensor`, `labels` or `muscles`.
+    inputs : mapping of str to dict
+        From `identify`.
+
+    Returns
+    -------
+    Origin
+        With the key that a valid receipt carries.
+    """
+    digests = [found["sha256"] for found in inputs.values()]
+    return Origin(step, step_key(derivatives, step, digests), dict(inputs))
+
+
 def step_key(derivatives: Derivatives, step: str, digests: Iterable[str]) -> str:
     """Hash what a step's result depends on: the content of its inputs, its settings and its version.
 
@@ -190,7 +279,7 @@ def step_key(derivatives: Derivatives, step: str, digests: Iterable[str]) -> str
     derivatives : Derivatives
         Whose settings count.
     step : str
-        `preprocessed`, `tensor` or `muscles`.
+        `preprocessed`, `tensor`, `labels` or `muscles`.
     digests : iterable of str
         `file_digest` of each file that the step reads, directly or through the steps before.
 
@@ -199,32 +288,137 @@ def step_key(derivatives: Derivatives, step: str, digests: Iterable[str]) -> str
     str
         The key that a valid receipt carries.
     """
-    versions = [STEP_VERSIONS[earlier] for earlier in STEPS[: STEPS.index(step) + 1]]
-    return fingerprint([list(digests), derivatives.settings[step], versions])
+    return fingerprint([list(digests), derivatives.settings[step], list(versions_upto(step).values())])
+
+
+def versions_upto(step: str) -> dict[str, int]:
+    """Return the version of a step and of those before it.
+
+    Parameters
+    ----------
+    step : str
+        `preprocessed`, `tensor`, `labels` or `muscles`.
+
+    Returns
+    -------
+    dict of str to int
+        Version of each step, in their order.
+    """
+    steps = list(STEP_VERSIONS)
+    return {earlier: STEP_VERSIONS[earlier] for earlier in steps[: steps.index(step) + 1]}
+
+
+def identify(paths: Iterable[Path], known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return size, time of writing and SHA-256 of files.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The files.
+    known : mapping of str to dict
+        What was found of files before; one that has kept its size and time is not read again.
+
+    Returns
+    -------
+    dict of str to dict
+        `size`, `mtime_ns` and `sha256` of each file, in their order.
+
+    Raises
+    ------
+    OSError
+        If a file is missing or cannot be read.
+    """
+    found = {}
+    for path in paths:
+        stamp, before = _stamp(path), known.get(str(path), {})
+        is_known = "sha256" in before and before | stamp == before
+        found[str(path)] = before if is_known else {**stamp, "sha256": file_digest(path)}
+    return found
 
 
 def _receipt_file(derivatives: Derivatives, step: str, scan: Scan) -> Path:
     return derivatives.folders[step] / ".receipts" / f"{scan.name}.json"
 
 
-def write_receipt(derivatives: Derivatives, step: str, scan: Scan, key: str) -> None:
-    """Record that a participant's files in a step's dataset are whole, and what they came from.
+def read_receipt(derivatives: Derivatives, step: str, scan: Scan) -> dict[str, Any] | None:
+    """Read what a participant's files in a step's dataset came from.
 
     Parameters
     ----------
     derivatives : Derivatives
         The datasets.
     step : str
-        `preprocessed`, `tensor` or `muscles`.
+        `preprocessed`, `tensor`, `labels` or `muscles`.
     scan : Scan
         The participant.
-    key : str
-        From `step_key`.
+
+    Returns
+    -------
+    dict or None
+        `key`, `inputs`, `settings`, `versions` and `outputs`, as `write_receipt` wrote them; None when there is no
+        receipt or it is damaged.
     """
-    folder = derivatives.folders[step]
+    return _read_receipt(_receipt_file(derivatives, step, scan))
+
+
+def receipts_of_other_settings(derivatives: Derivatives, step: str, scan: Scan) -> list[dict[str, Any]]:
+    """Read what a participant's files came from that a step has left under other settings.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    step : str
+        `preprocessed`, `tensor`, `labels` or `muscles`.
+    scan : Scan
+        The participant.
+
+    Returns
+    -------
+    list of dict
+        As `read_receipt` returns them; the latest first.
+    """
+    own = derivatives.folders[step]
+    others = [folder for folder in own.parent.glob(f"{step}-*") if folder != own and "-by-" not in folder.name]
+    paths = [path for folder in others if (path := folder / ".receipts" / f"{scan.name}.json").is_file()]
+    newest = sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [receipt for path in newest if (receipt := _read_receipt(path)) is not None]
+
+
+def _read_receipt(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        receipt = read_json(path)
+        is_whole = all(isinstance(receipt[part], dict) for part in ("inputs", "settings", "versions", "outputs"))
+        return receipt if is_whole and isinstance(receipt["key"], str) else None
+    except (DatasetError, KeyError, TypeError):
+        return None
+
+
+def write_receipt(derivatives: Derivatives, scan: Scan, origin: Origin) -> None:
+    """Record that a participant's files in a step's dataset are whole, and what they came from.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+    origin : Origin
+        What the step has read.
+    """
+    folder = derivatives.folders[origin.step]
     files = sorted((folder / scan.participant_id / scan.session / "dwi").glob(f"{scan.name}_*"))
     outputs = {path.relative_to(folder).as_posix(): {**_stamp(path), "sha256": file_digest(path)} for path in files}
-    write_json(_receipt_file(derivatives, step, scan), {"key": key, "outputs": outputs})
+    receipt = {
+        "key": origin.key,
+        "inputs": origin.inputs,
+        "settings": derivatives.settings[origin.step],
+        "versions": versions_upto(origin.step),
+        "outputs": outputs,
+    }
+    write_json(_receipt_file(derivatives, origin.step, scan), receipt)
 
 
 def receipt_digest(derivatives: Derivatives, step: str, scan: Scan) -> str:
@@ -235,7 +429,7 @@ def receipt_digest(derivatives: Derivatives, step: str, scan: Scan) -> str:
     derivatives : Derivatives
         The datasets.
     step : str
-        `preprocessed`, `tensor` or `muscles`.
+        `preprocessed`, `tensor`, `labels` or `muscles`.
     scan : Scan
         A participant whose step is done.
 
@@ -248,35 +442,68 @@ def receipt_digest(derivatives: Derivatives, step: str, scan: Scan) -> str:
     return fingerprint([receipt["key"], {name: output["sha256"] for name, output in receipt["outputs"].items()}])
 
 
-def is_current(derivatives: Derivatives, step: str, scan: Scan, key: str) -> bool:
+def is_current(derivatives: Derivatives, origin: Origin, receipt: dict[str, Any] | None) -> bool:
     """Tell whether a participant's files are there, undamaged, and made from the same inputs and settings.
 
     Parameters
     ----------
     derivatives : Derivatives
         The datasets.
-    step : str
-        `preprocessed`, `tensor` or `muscles`.
-    scan : Scan
-        The participant.
-    key : str
-        From `step_key`.
+    origin : Origin
+        What the step would read now.
+    receipt : dict or None
+        From `read_receipt`.
 
     Returns
     -------
     bool
         False when anything has to be made again.
     """
-    path = _receipt_file(derivatives, step, scan)
-    if not path.is_file():
+    if receipt is None or receipt["key"] != origin.key:
         return False
-    try:
-        receipt = read_json(path)
-        has_key, outputs = receipt["key"] == key, receipt["outputs"]
-    except (DatasetError, KeyError, TypeError):
-        return False
+    return not changed_outputs(derivatives, origin.step, receipt)
+
+
+def changed_outputs(derivatives: Derivatives, step: str, receipt: dict[str, Any]) -> list[str]:
+    """Name the files of a step that are gone, or no longer what they were when the step had written them.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    step : str
+        `preprocessed`, `tensor`, `labels` or `muscles`.
+    receipt : dict
+        From `read_receipt`.
+
+    Returns
+    -------
+    list of str
+        Names within the step's dataset.
+    """
     folder = derivatives.folders[step]
-    return has_key and all(_is_unchanged(folder / name, output) for name, output in outputs.items())
+    return [name for name, output in receipt["outputs"].items() if not _is_unchanged(folder / name, output)]
+
+
+def renew_receipt(derivatives: Derivatives, scan: Scan, origin: Origin, receipt: dict[str, Any]) -> None:
+    """Note new times of files that were copied anew and hold the same, so that nobody has to read them once more.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        A participant whose files are current.
+    origin : Origin
+        What the step would read now.
+    receipt : dict
+        From `read_receipt`; it holds for `origin`.
+    """
+    folder = derivatives.folders[origin.step]
+    outputs = {name: output | _stamp(folder / name) for name, output in receipt["outputs"].items()}
+    if (origin.inputs, outputs) != (receipt["inputs"], receipt["outputs"]):
+        renewed = receipt | {"inputs": origin.inputs, "outputs": outputs}
+        write_json(_receipt_file(derivatives, origin.step, scan), renewed)
 
 
 def _stamp(path: Path) -> dict[str, int]:
@@ -303,7 +530,7 @@ def write_preprocessed(
     noise_sd: np.ndarray | None,
     quality: dict[str, Any],
     weights: np.ndarray | None = None,
-) -> None:
+) -> Cleaned:
     """Write a participant's cleaned series, its mask, noise map and quality.
 
     Parameters
@@ -322,24 +549,60 @@ def write_preprocessed(
         What the step says of its own result; holds `issues`.
     weights : ndarray of bool, shape (nx, ny, nz, n), optional
         Samples that count; no file is written when all do.
+
+    Returns
+    -------
+    Cleaned
+        What `read_cleaned` would find in the files.
     """
-    name = derivatives.file("preprocessed", scan, "desc-preproc_dwi").as_posix()
-    write_gradients(Path(f"{name}.bval"), Path(f"{name}.bvec"), series.gradients, series.affine)
-    write_json(Path(f"{name}.json"), {"SkullStripped": False, "Settings": derivatives.settings["preprocessed"]})
-    write_image(Path(f"{name}.nii.gz"), series.signal.astype(np.float32), series.affine)
-    write_image(derivatives.file("preprocessed", scan, "desc-foreground_mask.nii.gz"), mask, series.affine)
+    image, bval, bvec = _preprocessed_files(derivatives, scan)
+    write_gradients(bval, bvec, series.gradients, series.affine)
+    sidecar = image.with_name(image.name.removesuffix(".nii.gz") + ".json")
+    write_json(sidecar, {"SkullStripped": False, "Settings": derivatives.settings["preprocessed"]})
+    signal, affine = write_image(image, series.signal.astype(np.float32, copy=False), series.affine)
+    mask, _ = write_image(derivatives.file("preprocessed", scan, FOREGROUND), mask, series.affine)
     if noise_sd is not None:
-        write_image(
-            derivatives.file("preprocessed", scan, NOISE),
-            noise_sd.astype(np.float32),
-            series.affine,
-        )
+        path = derivatives.file("preprocessed", scan, NOISE)
+        noise_sd, _ = write_image(path, noise_sd.astype(np.float32), series.affine)
     kept = derivatives.file("preprocessed", scan, KEPT)
     if weights is None:
         kept.unlink(missing_ok=True)
     else:
-        write_image(kept, weights, series.affine)
+        weights, _ = write_image(kept, weights, series.affine)
     write_json(derivatives.file("preprocessed", scan, "desc-quality.json"), quality)
+    # Text rounds the gradients.
+    threshold = series.gradients.b0_threshold
+    gradients = read_gradients(bval, bvec, affine, n_volumes=signal.shape[3], b0_threshold=threshold)
+    return Cleaned(DwiSeries(signal, affine, gradients), mask, noise_sd, weights)
+
+
+def read_cleaned(derivatives: Derivatives, scan: Scan, *, b0_threshold: float) -> Cleaned:
+    """Read all that preprocessing hands on to the steps after it.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scan : Scan
+        The participant.
+    b0_threshold : float
+        Volumes up to this b-value count as b = 0, s/mm².
+
+    Returns
+    -------
+    Cleaned
+        As it was written.
+    """
+    series, mask = read_preprocessed(derivatives, scan, b0_threshold=b0_threshold)
+    return Cleaned(series, mask, read_noise(derivatives, scan), read_weights(derivatives, scan))
+
+
+def _preprocessed_files(derivatives: Derivatives, scan: Scan) -> tuple[Path, Path, Path]:
+    """Return the paths of a participant's cleaned series, its b-values and its directions."""
+    image, bval, bvec = (
+        derivatives.file("preprocessed", scan, f"desc-preproc_dwi{suffix}") for suffix in (".nii.gz", ".bval", ".bvec")
+    )
+    return image, bval, bvec
 
 
 def read_preprocessed(derivatives: Derivatives, scan: Scan, *, b0_threshold: float) -> tuple[DwiSeries, np.ndarray]:
@@ -361,11 +624,8 @@ def read_preprocessed(derivatives: Derivatives, scan: Scan, *, b0_threshold: flo
     mask : ndarray of bool, shape (nx, ny, nz)
         Foreground.
     """
-    image, bval, bvec = (
-        derivatives.file("preprocessed", scan, f"desc-preproc_dwi{suffix}") for suffix in (".nii.gz", ".bval", ".bvec")
-    )
-    series = read_dwi(image, bval, bvec, b0_threshold=b0_threshold)
-    mask, _ = read_image(derivatives.file("preprocessed", scan, "desc-foreground_mask.nii.gz"))
+    series = read_dwi(*_preprocessed_files(derivatives, scan), b0_threshold=b0_threshold)
+    mask, _ = read_image(derivatives.file("preprocessed", scan, FOREGROUND))
     return series, mask > 0
 
 
@@ -521,7 +781,7 @@ def _read_numbers(path: Path, *, flag: str) -> pd.DataFrame:
 # Tensor maps
 
 
-def write_maps(derivatives: Derivatives, scan: Scan, maps: TensorMaps, quality: dict[str, Any]) -> None:
+def write_maps(derivatives: Derivatives, scan: Scan, maps: TensorMaps, quality: dict[str, Any]) -> TensorMaps:
     """Write a participant's tensor maps, each with its unit, and the quality of the fit.
 
     Parameters
@@ -534,17 +794,25 @@ def write_maps(derivatives: Derivatives, scan: Scan, maps: TensorMaps, quality: 
         The fit.
     quality : dict
         What the step says of its own result; holds `issues`.
+
+    Returns
+    -------
+    TensorMaps
+        What `read_maps` would find in the files.
     """
-    arrays = {**maps.scalars, "s0": maps.s0, "direction": maps.direction}
-    for parameter, values in arrays.items():
+    written = {}
+    for parameter, values in {**maps.scalars, "s0": maps.s0, "direction": maps.direction}.items():
         path = derivatives.file("tensor", scan, f"model-tensor_param-{parameter}_dwimap.nii.gz")
-        write_map(path, values, maps.affine, parameter=parameter, estimator=maps.estimator)
-    write_image(derivatives.file("tensor", scan, "desc-fitted_mask.nii.gz"), maps.mask, maps.affine)
-    write_image(derivatives.file("tensor", scan, "desc-positive_mask.nii.gz"), maps.is_positive, maps.affine)
+        written[parameter] = write_map(path, values, maps.affine, parameter=parameter, estimator=maps.estimator)
+    mask, affine = write_image(derivatives.file("tensor", scan, "desc-fitted_mask.nii.gz"), maps.mask, maps.affine)
+    is_positive, _ = write_image(
+        derivatives.file("tensor", scan, "desc-positive_mask.nii.gz"), maps.is_positive, maps.affine
+    )
     write_json(derivatives.file("tensor", scan, "desc-quality.json"), quality)
+    return TensorMaps(**written, mask=mask, is_positive=is_positive, affine=affine, estimator=maps.estimator)
 
 
-def write_residual(derivatives: Derivatives, scan: Scan, residual: np.ndarray, affine: np.ndarray) -> None:
+def write_residual(derivatives: Derivatives, scan: Scan, residual: np.ndarray, affine: np.ndarray) -> Floats:
     """Write what the tensor leaves unexplained in each voxel of a participant.
 
     Parameters
@@ -557,10 +825,15 @@ def write_residual(derivatives: Derivatives, scan: Scan, residual: np.ndarray, a
         Part of the signal without weighting.
     affine : ndarray of shape (4, 4)
         From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    ndarray of shape (nx, ny, nz)
+        What `read_residual` would find in the file.
     """
     path = derivatives.file("tensor", scan, RESIDUAL)
     write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), {"Units": "1"})
-    write_image(path, residual.astype(np.float32), affine)
+    return write_image(path, residual.astype(np.float32), affine)[0]
 
 
 def read_residual(derivatives: Derivatives, scan: Scan) -> np.ndarray:
@@ -606,7 +879,7 @@ def write_blood(
         write_image(path, values.astype(np.float32), affine)
 
 
-def write_map(path: Path, values: np.ndarray, affine: np.ndarray, *, parameter: str, estimator: str) -> None:
+def write_map(path: Path, values: np.ndarray, affine: np.ndarray, *, parameter: str, estimator: str) -> Floats:
     """Write one parameter map with a sidecar that says its unit and how it was fitted.
 
     Parameters
@@ -621,12 +894,17 @@ def write_map(path: Path, values: np.ndarray, affine: np.ndarray, *, parameter: 
         Key of `MAP_UNITS`.
     estimator : str
         How the tensor was fitted.
+
+    Returns
+    -------
+    ndarray
+        The map as the file holds it.
     """
     sidecar = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
     write_json(
         sidecar, {"Units": MAP_UNITS[parameter], "Model": {"Description": "diffusion tensor", "Estimator": estimator}}
     )
-    write_image(path, values.astype(np.float32), affine)
+    return write_image(path, values.astype(np.float32), affine)[0]
 
 
 def read_maps(derivatives: Derivatives, scan: Scan) -> TensorMaps:
@@ -701,11 +979,17 @@ def propagated_labels_file(derivatives: Derivatives, scan: Scan) -> Path:
     Path
         It may not exist yet.
     """
-    return derivatives.file("muscles", scan, PROPAGATED)
+    return derivatives.file("labels", scan, PROPAGATED)
 
 
 def write_propagated_labels(
-    derivatives: Derivatives, scan: Scan, labels: MuscleLabels, agreement: np.ndarray, *, about: dict[str, Any]
+    derivatives: Derivatives,
+    scan: Scan,
+    labels: MuscleLabels,
+    agreement: np.ndarray,
+    *,
+    about: dict[str, Any],
+    quality: dict[str, Any],
 ) -> None:
     """Write labels that were propagated, their look-up table, what they come from, and how far the atlases agree.
 
@@ -721,15 +1005,18 @@ def write_propagated_labels(
         Share of the atlases that agree (0 to 1).
     about : dict
         Atlases and method, for the file beside the labels.
+    quality : dict
+        What the step says of its own result; holds `issues`.
     """
     path = propagated_labels_file(derivatives, scan)
     stem = path.name.removesuffix(".nii.gz")
     write_label_table(path.with_name(f"{stem}.tsv"), labels)
     write_json(path.with_name(f"{stem}.json"), {"Manual": False, **about})
     write_image(path, labels.values.astype(np.int32), labels.affine)
-    confidence = derivatives.file("muscles", scan, AGREEMENT)
+    confidence = derivatives.file("labels", scan, AGREEMENT)
     write_json(confidence.with_name(confidence.name.removesuffix(".nii.gz") + ".json"), {"Units": "1"})
     write_scaled_image(confidence, agreement, labels.affine, quantum=AGREEMENT_QUANTUM)
+    write_json(derivatives.file("labels", scan, "desc-quality.json"), quality)
 
 
 # ROI rows
@@ -771,6 +1058,59 @@ def read_roi_rows(derivatives: Derivatives, scan: Scan) -> pd.DataFrame:
     return read_roi_table(derivatives.file("muscles", scan, "roi.tsv"))
 
 
+def read_all_roi_rows(derivatives: Derivatives, scans: Sequence[Scan]) -> pd.DataFrame:
+    """Read the rows of the ROI table of several participants.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scans : sequence of Scan
+        The participants; at least one.
+
+    Returns
+    -------
+    DataFrame
+        As `read_roi_table` returns it, participants in the given order.
+    """
+    text = _joined_rows(derivatives, scans)
+    if text is not None:
+        with suppress(DtiMuscleError):
+            return _parse_roi_table(parse_tsv(StringIO(text)), source="")
+    # One after the other it comes out which file is damaged.
+    return pd.concat([read_roi_rows(derivatives, scan) for scan in scans], ignore_index=True)
+
+
+def write_all_roi_rows(derivatives: Derivatives, scans: Sequence[Scan]) -> None:
+    """Write the ROI table of everybody beside the participants' own.
+
+    Parameters
+    ----------
+    derivatives : Derivatives
+        The datasets.
+    scans : sequence of Scan
+        Participants whose muscles were measured; without any the table has no rows.
+    """
+    path, text = derivatives.folders["muscles"] / "roi.tsv", _joined_rows(derivatives, scans)
+    if text is None:
+        table = read_all_roi_rows(derivatives, scans) if scans else pd.DataFrame(columns=list(COLUMNS))
+        write_roi_table(path, table)
+    else:
+        write_text(path, text)
+        write_json(path.with_suffix(".json"), COLUMN_DESCRIPTIONS)
+
+
+def _joined_rows(derivatives: Derivatives, scans: Sequence[Scan]) -> str | None:
+    """Put the text of the participants' tables together; None where their columns differ, and where there are none.
+
+    pandas needs as long for a small table as for one with the rows of everybody.
+    """
+    tables = [read_text(derivatives.file("muscles", scan, "roi.tsv")).partition("\n") for scan in scans]
+    if len({header for header, _, _ in tables}) != 1:
+        return None
+    return tables[0][0] + "\n" + "".join(rows for _, _, rows in tables)
+
+
 def read_quality(derivatives: Derivatives, step: str, scan: Scan) -> dict[str, Any]:
     """Read what a step says of its own result for one participant.
 
@@ -779,7 +1119,7 @@ def read_quality(derivatives: Derivatives, step: str, scan: Scan) -> dict[str, A
     derivatives : Derivatives
         The datasets.
     step : str
-        `preprocessed`, `tensor` or `muscles`.
+        `preprocessed`, `tensor`, `labels` or `muscles`.
     scan : Scan
         The participant.
 
@@ -867,12 +1207,16 @@ def read_roi_table(path: Path) -> pd.DataFrame:
     DatasetError, RoiTableError
         If the file is missing, damaged, or no ROI table.
     """
-    table = read_tsv(path)
+    return _parse_roi_table(read_tsv(path), source=str(path))
+
+
+def _parse_roi_table(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
+    """Turn text into what `read_roi_table` returns."""
     table = check_roi_table(
-        table.assign(session=table["session"].fillna("")) if "session" in table else table, source=str(path)
+        table.assign(session=table["session"].fillna("")) if "session" in table else table, source=source
     )
     numbers = [column for column in COLUMNS if column not in (*_TEXT, "is_simulated")]
-    with naming(path):
+    with naming(source):
         try:
             table[numbers] = table[numbers].apply(pd.to_numeric)
             table[list(_COUNTS)] = table[list(_COUNTS)].astype("Int64")

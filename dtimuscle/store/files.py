@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -321,14 +321,29 @@ def read_tsv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DatasetError(f"{path}: there is no such file.")
     try:
-        table = pd.read_csv(
-            path, sep="\t", dtype=str, na_values=[MISSING, ""], keep_default_na=False, encoding="utf-8-sig"
-        )
+        table = parse_tsv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as a tab-separated table ({str(error).strip()}).") from error
     if not isinstance(table.index, pd.RangeIndex):
         raise DatasetError(f"{path}: its rows have more cells than its header. Check for tabs at the ends of lines.")
     return table
+
+
+def parse_tsv(source: Path | TextIO) -> pd.DataFrame:
+    """Turn a BIDS table into columns of text, with "n/a" as missing.
+
+    Parameters
+    ----------
+    source : Path or text stream
+        What holds the table.
+
+    Returns
+    -------
+    DataFrame
+        Columns of text.
+    """
+    missing = [MISSING, ""]
+    return pd.read_csv(source, sep="\t", dtype=str, na_values=missing, keep_default_na=False, encoding="utf-8-sig")
 
 
 def write_tsv(path: Path, table: pd.DataFrame) -> None:

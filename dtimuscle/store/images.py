@@ -1,7 +1,7 @@
 """Reading and writing of images and gradients."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +23,8 @@ from dtimuscle.dwi import (
 from dtimuscle.errors import DatasetError, GradientError, GridMismatchError, ImageError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.store.files import naming, read_text, write_bytes, write_text
+
+Voxels = TypeVar("Voxels", bound=NDArray[Any])
 
 # First bytes of every compressed file (RFC 1952).
 GZIP_MAGIC = b"\x1f\x8b"
@@ -101,6 +103,25 @@ def read_grid(path: Path) -> tuple[tuple[int, int, int], Floats]:
     return (x, y, z), np.asarray(image.affine, dtype=np.float64)
 
 
+def count_values(path: Path) -> int:
+    """Count the values of an image, all volumes together, by its header alone.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file.
+
+    Returns
+    -------
+    int
+        0 when the header cannot be read.
+    """
+    try:
+        return int(np.prod(cast(nib.Nifti1Image, nib.load(path)).shape))
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError):
+        return 0
+
+
 def read_on_grid(path: Path, shape: tuple[int, int, int], affine: Floats) -> Floats:
     """Read a map and, if it lies on another grid, interpolate it linearly on the one that is wanted.
 
@@ -156,7 +177,7 @@ def _parsed(content: bytes) -> nib.Nifti1Image:
     raise ImageFileError("it does not begin as a NIfTI file does")
 
 
-def write_image(path: Path, data: NDArray, affine: Floats) -> None:
+def write_image(path: Path, data: Voxels, affine: Floats) -> tuple[Voxels, Floats]:
     """Write a compressed NIfTI image with the data's own type, whole or not at all.
 
     Parameters
@@ -167,9 +188,23 @@ def write_image(path: Path, data: NDArray, affine: Floats) -> None:
         Values; booleans are written as 0 and 1.
     affine : ndarray of shape (4, 4)
         From voxel indices to world coordinates (RAS, mm).
+
+    Returns
+    -------
+    data : ndarray
+        The same values, in memory as they lie in the file and as `read_image` has them: the first index runs fastest.
+        Sums of them come out alike to the last bit, whether they were read or handed on.
+    affine : ndarray of shape (4, 4)
+        In the file's single precision.
     """
-    image = nib.Nifti1Image(data.astype(np.uint8) if data.dtype == np.bool_ else data, affine)
+    data = cast(Voxels, np.asfortranarray(data))
+    image = nib.Nifti1Image(data.view(np.uint8) if data.dtype == np.bool_ else data, affine)
     image.header.set_xyzt_units("mm", "sec" if data.ndim == 4 else "unknown")
+    _write_compressed(path, image)
+    return data, image.header.get_best_affine()
+
+
+def _write_compressed(path: Path, image: nib.Nifti1Image) -> None:
     # A modification time in the gzip header would make equal images differ.
     write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
 
@@ -199,7 +234,7 @@ def write_scaled_image(path: Path, data: Floats, affine: Floats, *, quantum: flo
     image = nib.Nifti1Image(np.rint(data / quantum).astype(np.int16), affine)
     image.header.set_slope_inter(quantum, 0)
     image.header.set_xyzt_units("mm", "sec")
-    write_bytes(path, igzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0))
+    _write_compressed(path, image)
 
 
 def read_dwi(image: Path, bval: Path, bvec: Path, *, b0_threshold: float) -> DwiSeries:

@@ -44,7 +44,7 @@ def computed(processing: Processing) -> list[tuple[str, ...]]:
 
 class Told:
     def __init__(self):
-        self.totals, self.names, self.lines, self.n_finished = [], [], [], 0
+        self.totals, self.names, self.lines, self.said, self.n_finished = [], [], [], [], 0
 
     def start(self, what, total):
         self.totals.append((what, total))
@@ -54,6 +54,9 @@ class Told:
 
     def note(self, line):
         self.lines.append(line)
+
+    def say(self, line):
+        self.said.append(line)
 
     def finish(self):
         self.n_finished += 1

@@ -27,6 +27,12 @@ def threads(item):
         return []
     np.linalg.inv(np.eye(3))
     return [library["num_threads"] for library in threadpool_info()]
+
+
+def shared(item):
+    from dtimuscle.threads import n_threads
+
+    return n_threads()
 """
 
 
@@ -87,3 +93,18 @@ def test_each_process_uses_one_thread_and_an_empty_result_is_a_result(work, monk
     first, second = pool.map_in_order(work.threads, ["some", "none"], workers=2, on_done=len, on_lost=lost)
     assert set(first) == {1}
     assert second == []
+
+
+def test_processes_share_the_threads_among_themselves(work, monkeypatch):
+    monkeypatch.setattr(pool, "n_threads", lambda: 7)
+    assert pool.map_in_order(work.shared, ["a", "b"], workers=2, on_done=print, on_lost=lost) == [3, 3]
+
+
+def test_there_are_never_more_threads_than_this_process_may_use(work, monkeypatch):
+    monkeypatch.setattr(pool, "n_threads", lambda: 1)
+    assert pool.map_in_order(work.shared, ["a", "b"], workers=2, on_done=print, on_lost=lost) == [1, 1]
+
+
+def test_a_single_worker_has_all_threads():
+    expected = pool.n_threads()
+    assert pool.map_in_order(lambda _: pool.n_threads(), ["a"], workers=2, on_done=print, on_lost=lost) == [expected]

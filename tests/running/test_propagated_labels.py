@@ -117,7 +117,7 @@ def test_the_files_say_where_the_labels_come_from(made, cache):
     assert about["Atlases"] == ["sub-001", "sub-003"]
     assert [Path(source).name for source in about["Sources"]] == ["sub-001_dseg.nii.gz", "sub-003_dseg.nii.gz"]
     assert 0.5 < about["MeanAgreement"] < 1
-    agreement, _ = read_image(place.file("muscles", scan, derivatives.AGREEMENT))
+    agreement, _ = read_image(place.file("labels", scan, derivatives.AGREEMENT))
     assert agreement.shape == read_image(scan.labels)[0].shape
     assert 0.5 <= agreement.max() <= 1
 
@@ -160,7 +160,7 @@ def test_other_labels_of_an_atlas_make_the_propagated_ones_again(made, cache, mo
     shutil.copy(scan.atlases[0].labels.with_name("sub-001_dseg.tsv"), copy.with_name("sub-001_dseg.tsv"))
     other = replace(scan, atlases=(replace(scan.atlases[0], labels=copy), scan.atlases[1]))
     asked = []
-    monkeypatch.setattr("dtimuscle.running.participants.propagate_to", lambda *given: asked.append(given) or 1 / 0)
+    monkeypatch.setattr("dtimuscle.running.workspace.propagate_to", lambda *given: asked.append(given) or 1 / 0)
     outcome = process_alone(other, study=STUDY, derivatives=place, upto="muscles")
     assert len(asked) == 1
     assert outcome.failure is not None

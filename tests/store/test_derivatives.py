@@ -10,7 +10,7 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.roi_table import COLUMNS
 from dtimuscle.settings import Study
 from dtimuscle.store import bids, derivatives, files
-from dtimuscle.store.derivatives import STEPS
+from dtimuscle.store.derivatives import STEPS, Origin
 
 DEFAULT = Study()
 
@@ -106,43 +106,50 @@ def kept(dataset, place):
     """The quality file of one participant's tensor step, with its receipt."""
     scan = dataset.scans[0]
     files.write_json(place.file("tensor", scan, "desc-quality.json"), {"issues": []})
-    derivatives.write_receipt(place, "tensor", scan, "key")
+    derivatives.write_receipt(place, scan, TENSOR)
     return scan
 
 
+TENSOR = Origin("tensor", "key", {})
+
+
+def is_current(place, scan, origin) -> bool:
+    return derivatives.is_current(place, origin, derivatives.read_receipt(place, origin.step, scan))
+
+
 def test_without_a_receipt_nothing_is_current(dataset, place):
-    assert not derivatives.is_current(place, "tensor", dataset.scans[0], "key")
+    assert not is_current(place, dataset.scans[0], TENSOR)
 
 
 def test_whole_files_with_the_same_key_are_current(place, kept):
-    assert derivatives.is_current(place, "tensor", kept, "key")
+    assert is_current(place, kept, TENSOR)
 
 
 def test_another_key_is_not_current(place, kept):
-    assert not derivatives.is_current(place, "tensor", kept, "other")
+    assert not is_current(place, kept, Origin("tensor", "other", {}))
 
 
 def test_a_receipt_speaks_for_its_own_participant_and_step(dataset, place, kept):
-    assert not derivatives.is_current(place, "tensor", dataset.scans[1], "key")
-    assert not derivatives.is_current(place, "muscles", kept, "key")
+    assert not is_current(place, dataset.scans[1], TENSOR)
+    assert not is_current(place, kept, Origin("muscles", "key", {}))
 
 
 def test_a_damaged_output_is_noticed(place, kept):
     path = place.file("tensor", kept, "desc-quality.json")
     path.write_bytes(path.read_bytes()[:-1])
-    assert not derivatives.is_current(place, "tensor", kept, "key")
+    assert not is_current(place, kept, TENSOR)
 
 
 def test_an_output_that_is_gone_is_noticed(place, kept):
     place.file("tensor", kept, "desc-quality.json").unlink()
-    assert not derivatives.is_current(place, "tensor", kept, "key")
+    assert not is_current(place, kept, TENSOR)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"key": "key", "outp', b"\xff\xfe", b"[]", b'{"key": "key"}'])
 def test_a_damaged_receipt_is_no_receipt(place, kept, content):
     (path,) = (place.folders["tensor"] / ".receipts").iterdir()
     path.write_bytes(content)
-    assert not derivatives.is_current(place, "tensor", kept, "key")
+    assert not is_current(place, kept, TENSOR)
 
 
 # Preprocessed series
