@@ -7,10 +7,12 @@ whatever the number of threads, and BLAS stays with one thread in each: no numbe
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
 from threading import local
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -77,11 +79,30 @@ def share_out(function: Callable[[Item], Result], items: Iterable[Item]) -> list
     items = list(items)
     n = min(n_threads(), len(items))
     # Their number is said to the whole process: BLAS would start a team of its own in each thread otherwise.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         if n <= 1:
             return [function(item) for item in items]
         with ThreadPoolExecutor(n, initializer=_share) as executor:
             return list(executor.map(function, items))
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to one thread for a while: with several, rounding would depend on their number.
+
+    Returns
+    -------
+    context manager
+        For the whole process.
+    """
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    # Looking for the libraries takes milliseconds; those of numpy and scipy must be there when it is done.
+    import scipy.linalg  # noqa: F401
+
+    return ThreadpoolController()
 
 
 def _share() -> None:

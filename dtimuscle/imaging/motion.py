@@ -7,13 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
-from threadpoolctl import threadpool_limits
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, GradientTable
 from dtimuscle.errors import GridMismatchError, ImageError
 from dtimuscle.imaging.unring import slice_axis
 from dtimuscle.issues import Issue, Severity
-from dtimuscle.threads import share_out
+from dtimuscle.threads import one_blas_thread, share_out
 
 Engine = Literal["kit", "dipy"]
 
@@ -285,7 +284,7 @@ def _find_with_kit(series: DwiSeries, mask: Bools, *, lost: Bools) -> tuple[Floa
     from dtimuscle.imaging.poses import find_poses  # numba takes a second, and only this engine needs it
 
     # The matrices are small, and with several threads rounding would depend on their number.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         return find_poses(series, mask, lost=lost)
 
 

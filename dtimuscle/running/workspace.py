@@ -88,6 +88,7 @@ class Workspace:
             made = imaging.preprocess(
                 series,
                 denoise=settings.denoise,
+                patches=settings.patches,
                 unring=settings.unring,
                 correct_motion=settings.correct_motion,
                 separate_thighs=settings.separate_thighs,
