@@ -113,7 +113,7 @@ class PreprocessingSettings(Section):
     denoise: bool = True
     """Remove thermal noise (MP-PCA)."""
     patches: Literal["overlapping", "centred"] = "overlapping"
-    """MP-PCA by patches that overlap, or as published, each voxel by the patch around it. Only the kit's engine."""
+    """MP-PCA by patches that overlap, or each voxel by the patch around it, as in dwidenoise. Only the kit's engine."""
     unring: bool = True
     """Remove Gibbs ringing (sub-voxel shifts)."""
     correct_motion: bool = True

@@ -67,8 +67,9 @@ def denoise(series: DwiSeries, mask: Bools, *, engine: Engine = "kit", patches: 
         The kit's own kernel, or DIPY's `mppca`.
     patches : {"overlapping", "centred"}, default="overlapping"
         Average the patches that overlap in a voxel, on every second corner; or denoise each voxel by the patch around
-        it alone, as published [1]_: what MRtrix3's `dwidenoise` does, to rounding. That form leaves nothing out and
-        subtracts no mean; it takes longer and leaves more noise. Only the kit's kernel reads it.
+        it alone, as published [1]_, with the aspect ratio of [2]_: what MRtrix3's `dwidenoise` does by default, to
+        rounding, but not below zero. That form leaves nothing out and subtracts no mean; it takes longer and leaves
+        more noise. Only the kit's kernel reads it.
 
     Returns
     -------

@@ -261,7 +261,7 @@ def denoise_patches(
 def denoise_centres(
     voxels: Floats, centres: NDArray[np.intp], corners: NDArray[np.intp], offsets: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
-    """Denoise voxels, each by the patch around it alone, as [1] has it.
+    """Denoise voxels, each by the patch around it alone, as [1] has it, with the noise level of [2].
 
     Parameters
     ----------
