@@ -2,6 +2,7 @@ import gc
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def coarse_protocol(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def _execute_here(notebook: str, parameters: dict[str, Any], run: Run) -> None:
+def _execute_here(notebook: str, parameters: dict[str, Any], run: Run, *, kernel: object = None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # papermill's own, about jupyter_client
         from papermill.iorw import load_notebook_node, write_ipynb
@@ -150,9 +151,10 @@ def _execute_here(notebook: str, parameters: dict[str, Any], run: Run) -> None:
 
 
 @pytest.fixture
-def execute_here() -> Callable[[str, dict[str, Any], Run], None]:
-    """Return what executes a notebook in this process, without outputs.
+def execute_here(monkeypatch) -> Callable[..., None]:
+    """Return what executes a notebook in this process, without outputs; no study starts a kernel meanwhile.
 
     Most of what a small notebook costs is the start of its kernel, which has everything to import.
     """
+    monkeypatch.setattr("dtimuscle.running.study.WarmKernel", nullcontext)
     return _execute_here

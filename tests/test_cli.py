@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -34,7 +35,8 @@ def wide_terminal(monkeypatch):
 def executed(monkeypatch) -> list[str]:
     """Notebooks that the runner chose; they are not run."""
     names: list[str] = []
-    monkeypatch.setattr(running, "execute", lambda notebook, parameters, run: names.append(notebook))
+    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "execute", lambda notebook, parameters, run, kernel: names.append(notebook))
     return names
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dtimuscle.running import study as running_study
 from dtimuscle.running.notebooks import NOTEBOOKS, notebook_path
 from dtimuscle.running.participant_pages import NOTEBOOK as PARTICIPANT
 from dtimuscle.running.pool import Silent
@@ -72,6 +71,8 @@ def expected_files() -> set[str]:
     }  # fmt: skip
     files |= {f"participants/{name}.html" for name in PARTICIPANTS}
     files |= {f"{notebook}.html" for notebook in NOTEBOOKS}
+    parts = ("participant pages", *NOTEBOOKS, *(f"{notebook} page" for notebook in NOTEBOOKS))
+    files |= {f".receipts/{part}.json" for part in parts}
     files |= {f"notebooks/{notebook}.ipynb" for notebook in NOTEBOOKS}
     for name in (*tables, *figures):
         files |= {f"pages/{name}.html", f"tables/{name}.csv", f"exhibits/{name}.json"}
@@ -190,9 +191,13 @@ def test_published_values_stand_beside_the_found_ones(made):
     assert all(f"pages/{name}.html" in index for name in made.results["exhibits"])
 
 
-def test_a_second_run_computes_nothing_and_finds_the_same(made, cache, execute_here, monkeypatch):
-    monkeypatch.setattr(running_study, "execute", execute_here)
+def test_a_second_run_computes_nothing_and_finds_the_same(made, cache):
+    pages = pages_of(made.first.run.folder)
     again = run_study(made.study, progress=Silent(), folder=made.first.run.folder, command="dtimuscle run")
+    assert again.kept == (*NOTEBOOKS, "participant pages")
+    assert {name for name, page in pages_of(again.run.folder).items() if page != pages[name]} <= {
+        name for name in pages if name.startswith("pages/") or name in {"index.html", "cohort.html"}
+    }
     assert {outcome.computed for outcome in again.outcomes} == {()}
     assert again.notebooks == NOTEBOOKS
     assert json.loads((again.run.folder / "results.json").read_text(encoding="utf-8")) == made.results
