@@ -7,13 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from dipy.align.imaffine import AffineRegistration, MutualInformationMetric
-from dipy.align.imwarp import SymmetricDiffeomorphicRegistration
-from dipy.align.metrics import CCMetric
-from dipy.align.transforms import (  # type: ignore[import-not-found]  # compiled, without types
-    AffineTransform3D,
-    RigidTransform3D,
-)
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -413,6 +406,10 @@ class _Moves:
 
 
 def _register(static: _Working, moving: _Working) -> _Moves:
+    # DIPY takes half a second, and only those without labels need it.
+    from dipy.align.imwarp import SymmetricDiffeomorphicRegistration
+    from dipy.align.metrics import CCMetric
+
     with _quiet():
         affine, moved = max((_align(static, moving, turn) for turn in TURNS), key=lambda found: _fit(static, found[1]))
         syn = SymmetricDiffeomorphicRegistration(
@@ -427,6 +424,12 @@ def _register(static: _Working, moving: _Working) -> _Moves:
 
 def _align(static: _Working, moving: _Working, turn: float) -> tuple[Floats, Floats]:
     """Find the affine transform from a turn (degrees) and the sizes of both on, and move the image by it."""
+    from dipy.align.imaffine import AffineRegistration, MutualInformationMetric
+    from dipy.align.transforms import (  # type: ignore[import-not-found]  # compiled, without types
+        AffineTransform3D,
+        RigidTransform3D,
+    )
+
     share = max(SAMPLED, LEAST_SAMPLED / static.values.size)
     registration = AffineRegistration(
         metric=MutualInformationMetric(nbins=BINS, sampling_proportion=share if share < 1 else None),
