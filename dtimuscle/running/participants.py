@@ -86,9 +86,10 @@ class Processing:
         Returns
         -------
         dict of str to str
-            Scans that have results.
+            Of all scans of the dataset.
         """
-        receipts = ((scan, derivatives.read_receipt(self.derivatives, STEPS[0], scan) or {}) for scan in self.scans)
+        scans = self.dataset.scans
+        receipts = ((scan, derivatives.read_receipt(self.derivatives, STEPS[0], scan) or {}) for scan in scans)
         known = {scan.name: derivatives.identify([scan.image], receipt.get("inputs", {})) for scan, receipt in receipts}
         return {name: found["sha256"] for name, files in known.items() for found in files.values()}
 

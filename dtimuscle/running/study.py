@@ -126,7 +126,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
         seconds[PARTICIPANT_PAGES] = written.seconds
     known = processing.issues if processing else ()
     run.write_issues("run", tuple(dict.fromkeys((*failures, *left_out, *known))))
-    _write_pages(run, study, dataset, command=command, seconds=seconds, kept=kept)
+    _write_pages(run, study, processing, command=command, seconds=seconds, kept=kept)
     outcomes = processing.outcomes if processing else ()
     finished = tuple(part.name for part in parts if run.read_receipt(part.name))
     return StudyOutcome(run, finished, tuple(kept), outcomes, tuple(failures), run.read_issues())
@@ -258,11 +258,11 @@ def choose_notebooks(processing: Processing | None) -> tuple[list[str], list[Iss
 
 
 def _write_pages(
-    run: Run, study: Study, dataset: Dataset | None, *, command: str, seconds: dict[str, float], kept: list[str]
+    run: Run, study: Study, processing: Processing | None, *, command: str, seconds: dict[str, float], kept: list[str]
 ) -> None:
-    if dataset:
-        simulated = dataset.is_simulated
-        inputs = {scan.name: file_digest(scan.image) for scan in dataset.scans}
+    if processing:
+        simulated = processing.dataset.is_simulated
+        inputs = processing.image_digests()
     else:
         simulated = bool(run.has_roi_table and run.read_roi_table()["is_simulated"].any())
         inputs = {"roi_table": file_digest(Path(study.data.roi_table))}

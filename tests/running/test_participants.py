@@ -1,12 +1,15 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
+from dtimuscle.errors import RoiTableError
 from dtimuscle.imaging import participant as imaging
 from dtimuscle.issues import Severity
 from dtimuscle.roi_table import COLUMNS
@@ -15,6 +18,7 @@ from dtimuscle.settings import Study
 from dtimuscle.store import bids, derivatives
 from dtimuscle.store.bids import Dataset, read_dataset
 from dtimuscle.store.derivatives import STEPS
+from dtimuscle.store.files import file_digest
 
 # A few voxels need no preprocessing, and have no rim to leave out.
 PLAIN = Study().with_values(
@@ -172,6 +176,56 @@ def test_a_step_whose_version_was_raised_is_taken_again(dataset, monkeypatch):
     run(dataset)
     monkeypatch.setattr("dtimuscle.store.derivatives.STEP_VERSIONS", derivatives.STEP_VERSIONS | {"tensor": 99})
     assert computed(run(dataset)) == [("tensor", "muscles")] * 2
+
+
+def test_files_that_a_receipt_knows_are_not_read_again(dataset, monkeypatch):
+    first = run(dataset)
+    digests = first.image_digests()
+    read = []
+    monkeypatch.setattr(derivatives, "file_digest", lambda path: read.append(path) or file_digest(path))
+    second = run(dataset)
+    assert computed(second) == [(), ()]
+    assert second.image_digests() == digests == {scan.name: file_digest(scan.image) for scan in dataset.scans}
+    assert read == []
+
+
+def test_a_file_that_was_copied_anew_is_read_once(dataset, monkeypatch):
+    place = run(dataset).derivatives
+    image = dataset.scans[0].image
+    made = place.file("tensor", dataset.scans[0], "desc-fitted_mask.nii.gz")
+    for path in (image, made):
+        os.utime(path, ns=(0, 0))
+    read = []
+    monkeypatch.setattr(derivatives, "file_digest", lambda path: read.append(path) or file_digest(path))
+    assert computed(run(dataset)) == [(), ()]
+    assert sorted(read) == sorted([image, made])
+    assert computed(run(dataset)) == [(), ()]
+    assert len(read) == 2
+
+
+def test_receipts_say_what_results_came_from(dataset):
+    place, scan = run(dataset).derivatives, dataset.scans[0]
+    receipt = derivatives.read_receipt(place, "muscles", scan)
+    assert receipt["settings"] == place.settings["muscles"]
+    assert receipt["versions"] == derivatives.STEP_VERSIONS
+    assert set(map(str, (*scan.inputs, scan.labels))) < set(receipt["inputs"])
+    assert all(file["sha256"] == file_digest(Path(path)) for path, file in receipt["inputs"].items())
+
+
+def test_the_rows_of_everybody_are_those_of_each(dataset):
+    processing = run(dataset)
+    alone = [derivatives.read_roi_rows(processing.derivatives, scan) for scan in dataset.scans]
+    pd.testing.assert_frame_equal(processing.roi_table(), pd.concat(alone, ignore_index=True))
+    together = processing.derivatives.folders["muscles"] / "roi.tsv"
+    pd.testing.assert_frame_equal(derivatives.read_roi_table(together), processing.roi_table())
+
+
+def test_a_table_that_was_spoilt_after_the_run_is_named(dataset):
+    processing = run(dataset)
+    path = processing.derivatives.file("muscles", dataset.scans[1], "roi.tsv")
+    path.write_text(path.read_text(encoding="utf-8").replace("mm2/s", "m2/s"), encoding="utf-8")
+    with pytest.raises(RoiTableError, match=r"sub-02_roi\.tsv"):
+        processing.roi_table()
 
 
 # Faults

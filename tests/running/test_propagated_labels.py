@@ -145,6 +145,14 @@ def test_nothing_is_propagated_twice(made, cache, never):
     assert again.roi_table().equals(made.processing.roi_table())
 
 
+def test_another_erosion_measures_again_and_propagates_nothing(made, cache, never):
+    again = process(made.dataset, STUDY.with_values(erosion_mm=6.5))
+    assert again.failures == ()
+    assert [outcome.computed for outcome in again.outcomes] == [("muscles",)] * 3
+    assert set(again.muscle_quality()["labels"]) == {"drawn", "propagated"}
+    assert not again.roi_table().equals(made.processing.roi_table())
+
+
 def test_without_the_setting_a_participant_without_labels_has_maps_only(made, cache, never):
     processing = process(made.dataset, PLAIN)
     assert WITHOUT not in set(processing.roi_table()["participant_id"])
