@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import pandas as pd
 from great_tables import GT, loc, style
+from great_tables._gt_data import Body
 
 from dtimuscle.presentation.style import FAINT, FONT_STACK, INK, MUTED, PAPER
 
@@ -104,12 +106,12 @@ def table_html(
     table = table.tab_stubhead(row_label[1]).cols_label({column.key: column.label for column in columns})
     for column in columns:
         table = table.cols_align("left" if column.align == "left" else "right", columns=[column.key])
-    if markup := [column.key for column in columns if column.is_markup]:
-        table = table.fmt_passthrough(markup, escape=False)
+    table = table._replace(_body=_escaped(frame, markup=[column.key for column in columns if column.is_markup]))
     for spanner in dict.fromkeys(column.spanner for column in columns if column.spanner):
         table = table.tab_spanner(spanner, [column.key for column in columns if column.spanner == spanner])
-    for row, colour in enumerate(colours[1]):
-        table = table.tab_style(style.text(color=colour, weight="600"), loc.body(columns=[colours[0]], rows=[row]))
+    for colour in dict.fromkeys(colours[1]):
+        rows = [row for row, own in enumerate(colours[1]) if own == colour]
+        table = table.tab_style(style.text(color=colour, weight="600"), loc.body(columns=[colours[0]], rows=rows))
     longest = 0 if frame.empty else int(frame[row_label[0]].str.len().max())
     names = "min-width: 9rem" if longest > LONGEST_UNBROKEN else "position: sticky; left: 0; z-index: 1"
     if longest <= LONGEST_UNBROKEN and not wraps_names:
@@ -118,6 +120,37 @@ def table_html(
     html = _without_idle_rules(_with_movable_headings(styled.as_raw_html()))
     caption = f'<caption class="gt_caption">{escape(title)}</caption>'
     return html.replace("<thead>", f"{caption}\n<thead>", 1)
+
+
+class _FinishedBody(Body):  # type: ignore[misc]
+    """Cells that are HTML already. The library's own body escapes them one by one, half of the time of a table."""
+
+    def render_formats(self, data_tbl: pd.DataFrame, formats: object, context: object) -> set[tuple[Any, int]]:
+        """Say that all cells are formatted.
+
+        Parameters
+        ----------
+        data_tbl : DataFrame
+            The cells as they were given.
+        formats, context : object
+            Nothing is left to format.
+
+        Returns
+        -------
+        set of (str, int)
+            Column and row of each cell.
+        """
+        return {(column, row) for column in data_tbl.columns for row in range(len(data_tbl))}
+
+
+def _escaped(frame: pd.DataFrame, *, markup: Sequence[str]) -> _FinishedBody:
+    return _FinishedBody(
+        pd.DataFrame(
+            {key: frame[key] if key in markup else [escape(text) for text in frame[key]] for key in frame.columns},
+            index=frame.index,
+            dtype=object,
+        )
+    )
 
 
 def _with_movable_headings(html: str) -> str:

@@ -49,6 +49,7 @@ def figure_exhibit(
     alt: str,
     beside: tuple[Beside, ...] = (),
     rests_on: RestsOn = "data",
+    for_slides: bool = True,
 ) -> Exhibit:
     """Turn a drawing into an exhibit.
 
@@ -66,12 +67,12 @@ def figure_exhibit(
         Published values beside the found ones.
     rests_on : {"data", "print", "simulation"}, default="data"
         As in `Exhibit`.
+    for_slides : bool, default=True
+        Whether to draw it as PNG as well.
     """
     svg = to_svg(figure, name=name, alt=alt)
-    figure.set_layout_engine("none")  # the layout is found; finding it again takes longer than drawing
-    return Exhibit(
-        name, "figure", title, summary, data, svg=svg, png=to_png(figure), alt=alt, beside=beside, rests_on=rests_on
-    )
+    png = to_png(figure) if for_slides else b""
+    return Exhibit(name, "figure", title, summary, data, svg=svg, png=png, alt=alt, beside=beside, rests_on=rests_on)
 
 
 def quartiles(image: Numbers) -> dict[str, float]:

@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from html import escape
 from itertools import pairwise
 from typing import Any
@@ -547,7 +548,7 @@ def carpet_figure(slices: pd.DataFrame, volumes: pd.DataFrame, *, what: str = ""
     grid = (ordered["slice"].nunique(), ordered["volume"].nunique())
     loss, lost = ordered["loss"].to_numpy(dtype=float), ordered["is_outlier"].to_numpy(dtype=bool)
     is_b0 = volumes["is_b0"].to_numpy(dtype=bool)
-    drawn = slice_figure(loss.reshape(grid), lost.reshape(grid), is_b0=is_b0, name=name)
+    drawn = slice_figure(loss.reshape(grid), lost.reshape(grid), is_b0=is_b0, name=name, for_slides=False)
     return _drawn(name, drawn.title, _about(what, drawn.summary), drawn.data, svg=drawn.svg, alt=drawn.alt)
 
 
@@ -724,7 +725,12 @@ def _change(share: Floats) -> Pixels:
 
 def _outline(labels: Numbers) -> str:
     """Draw the borders between different labels as an SVG path, in units of voxels."""
-    padded = np.pad(labels, 1)
+    return _outline_of(labels.tobytes(), labels.shape, labels.dtype.str)
+
+
+@lru_cache(maxsize=256)  # all maps of a participant have the same outlines
+def _outline_of(labels: bytes, shape: tuple[int, ...], dtype: str) -> str:
+    padded = np.pad(np.frombuffer(labels, dtype=dtype).reshape(shape), 1)
     across = padded[1:, 1:-1] != padded[:-1, 1:-1]
     down = padded[1:-1, 1:] != padded[1:-1, :-1]
     parts = [f"M{start} {line}h{length}" for line, start, length in _runs(across)]
