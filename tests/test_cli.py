@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from dtimuscle import __version__, cli
 from dtimuscle.dwi import DwiSeries
+from dtimuscle.running import compilation
 from dtimuscle.running import study as running
 from dtimuscle.store import places
 from dtimuscle.store.images import write_gradients, write_image
@@ -213,6 +214,13 @@ def test_explain_says_what_a_run_would_compute_and_computes_nothing(make_dataset
 def test_explain_refuses_what_a_run_would_refuse(tmp_path):
     line = refusal("run", "--dataset", tmp_path, "--explain", "--set", "label_scheme=none_such")
     assert "none_such" in line
+
+
+def test_kernels_are_compiled_by_a_command_that_help_does_not_list(monkeypatch):
+    monkeypatch.setattr(compilation, "compile_missing", lambda progress: progress.say("Compiling [once] …"))
+    result = call("compile-kernels")
+    assert (result.exit_code, result.stdout) == (0, "Compiling [once] …\n")
+    assert "compile-kernels" not in call("--help").stdout
 
 
 # The time that everybody waits

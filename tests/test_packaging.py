@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {
     "isal": "python-isal",
     "jupyter-client": "jupyter_client",
+    "jupyter-core": "jupyter_core",
     "matplotlib": "matplotlib-base",
     "nbconvert": "nbconvert-core",
     "seaborn": "seaborn-base",

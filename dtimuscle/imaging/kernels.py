@@ -15,8 +15,8 @@ from numba import njit
 from numba.core.sigutils import normalize_signature
 
 # Modules that hold kernels, each compiled on its own: a cached kernel is made anew when its own file changes, and in
-# that file alone may stand what it calls.
-MODULES = ("averaging_kernels", "motion_kernels", "mppca_kernels", "sub_voxel_shifts")
+# that file alone may stand what it calls. Those that take longest come first, so that no core waits for them.
+MODULES = ("mppca_kernels", "averaging_kernels", "motion_kernels", "sub_voxel_shifts")
 
 # Sums may be reordered for vector instructions, which a processor always does in the same way. Infinite and undefined
 # values keep their meaning.

@@ -143,3 +143,10 @@ def test_participants_are_counted_on_one_line(lines, monkeypatch):
         "Participants: 2 of 2 (sub-002), about 0 s left",
         "Participants: 2 of 2 computed",
     ]
+
+
+def test_a_line_that_is_no_problem_stands_by_itself(monkeypatch):
+    shown = []
+    monkeypatch.setattr(progress, "display", shown.append)
+    NotebookProgress().say("Compiling the kernels, once …")
+    assert [line.data for line in shown] == ["Compiling the kernels, once …"]
