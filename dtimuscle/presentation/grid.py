@@ -125,7 +125,12 @@ def table_html(
 class _FinishedBody(Body):  # type: ignore[misc]
     """Cells that are HTML already. The library's own body escapes them one by one, half of the time of a table."""
 
-    def render_formats(self, data_tbl: pd.DataFrame, formats: object, context: object) -> set[tuple[Any, int]]:
+    def render_formats(
+        self,
+        data_tbl: pd.DataFrame,
+        formats: object,  # noqa: ARG002 - the library passes it
+        context: object,  # noqa: ARG002
+    ) -> set[tuple[Any, int]]:
         """Say that all cells are formatted.
 
         Parameters

@@ -35,7 +35,7 @@ def fit_path(
     x: Floats,
     is_event: NDArray[np.bool_],
     weights: Floats,
-    penalties: Sequence[tuple[float, float]],
+    penalties: Sequence[tuple[float | Floats, float | Floats]],
     *,
     tolerance: float,
     after_each: Callable[[], None] | None = None,
@@ -59,8 +59,8 @@ def fit_path(
         Outcome.
     weights : ndarray of shape (n, b)
         How often each row counts in each training set: 0 where it is held out.
-    penalties : sequence of (float, float)
-        ρ from 0 (ridge) to 1 (lasso) and λ > 0; strong ones first.
+    penalties : sequence of (float, float) or of (ndarray of shape (b,), ndarray of shape (b,))
+        ρ from 0 (ridge) to 1 (lasso) and λ > 0, for all training sets or for each; strong ones first.
     tolerance : float
         Largest change of a standardised coefficient in the last step.
     after_each : callable, optional
@@ -81,7 +81,8 @@ def fit_path(
     gamma[0] = problems.null_intercepts()
     found = np.empty((len(penalties), *gamma.shape))
     for i, (ratio, strength) in enumerate(penalties):
-        gamma = problems.minimise(gamma, strength * ratio, strength * (1 - ratio), tolerance)
+        l1, l2 = (np.broadcast_to(strength * share, gamma.shape[1]) for share in (ratio, 1 - ratio))
+        gamma = problems.minimise(gamma, l1, l2, tolerance)
         found[i] = problems.for_features_as_they_are(gamma)
         if after_each is not None:
             after_each()
@@ -122,18 +123,19 @@ class _TrainingSets:
     def for_features_as_they_are(self, gamma: Floats) -> Floats:
         return np.vstack([gamma[0] - (self.centre * gamma).sum(axis=0), gamma[1:]])
 
-    def minimise(self, gamma: Floats, l1: float, l2: float, tolerance: float) -> Floats:
+    def minimise(self, gamma: Floats, l1: Floats, l2: Floats, tolerance: float) -> Floats:
         gamma = gamma.copy()
         active = np.arange(gamma.shape[1])
         value = self._objective(gamma, active, l1, l2)
+        is_ridge = not l1.any()
         for _ in range(MAX_STEPS):
             scale, old = self.scale[:, active], gamma[:, active]
             probability = expit(self._eta(old, active))
             gradient, curvature = self._derivatives(probability, active)
-            if l1 == 0:
-                aim = _newton(gradient, curvature, old, l2 * scale**2)
+            if is_ridge:
+                aim = _newton(gradient, curvature, old, l2[active] * scale**2)
             else:
-                aim = _descend(gradient, curvature, old, l1 * scale, l2 * scale**2)
+                aim = _descend(gradient, curvature, old, l1[active] * scale, l2[active] * scale**2)
             new, reached = self._step(old, aim, active, value[active], l1=l1, l2=l2)
             gamma[:, active], gain = new, value[active] - reached
             value[active] = reached
@@ -163,7 +165,7 @@ class _TrainingSets:
         return gradient, curvature
 
     def _step(
-        self, old: Floats, aim: Floats, active: NDArray[np.integer], before: Floats, *, l1: float, l2: float
+        self, old: Floats, aim: Floats, active: NDArray[np.integer], before: Floats, *, l1: Floats, l2: Floats
     ) -> tuple[Floats, Floats]:
         """Go towards the aim as far as the objective falls; return where that is, and the objective there."""
         new, reached = aim.copy(), self._objective(aim, active, l1, l2)
@@ -181,11 +183,12 @@ class _TrainingSets:
         new[:, rising], reached[rising] = old[:, rising], before[rising]
         return new, reached
 
-    def _objective(self, gamma: Floats, active: NDArray[np.integer], l1: float, l2: float) -> Floats:
+    def _objective(self, gamma: Floats, active: NDArray[np.integer], l1: Floats, l2: Floats) -> Floats:
         eta = self._eta(gamma, active)
         loss = np.maximum(eta, 0) + np.log1p(np.exp(-np.abs(eta))) - self.y * eta
         size = self.scale[:, active] * np.abs(gamma)
-        return (self.weights[:, active] * loss).sum(axis=0) + l1 * size.sum(axis=0) + l2 / 2 * (size**2).sum(axis=0)
+        penalty = l1[active] * size.sum(axis=0) + l2[active] / 2 * (size**2).sum(axis=0)
+        return (self.weights[:, active] * loss).sum(axis=0) + penalty
 
 
 def _newton(gradient: Floats, curvature: Floats, old: Floats, ridge: Floats) -> Floats:

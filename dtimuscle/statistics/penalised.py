@@ -1,7 +1,7 @@
 """Penalised logistic regression of all features at once, with nested cross-validation of the whole procedure."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ from dtimuscle.statistics.complete_cases import complete_cases, is_constant
 from dtimuscle.statistics.elastic_net import fit_path
 from dtimuscle.statistics.resampling import Progress, generator_for
 from dtimuscle.statistics.terms import odds_ratio_of, step_of
-from dtimuscle.statistics.validation import Recipe
+from dtimuscle.statistics.validation import Predictor, Recipe
+from dtimuscle.threads import share_out
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
@@ -40,6 +41,9 @@ FINE = 1e-11
 
 # Numbers held at once in one matrix while many models are fitted together.
 LARGEST_BLOCK = 2_000_000
+
+# Sets of rows that a recipe is fitted to together.
+SETS_TOGETHER = 75
 
 WHERE = "penalised model"
 
@@ -344,9 +348,15 @@ def fit_elastic_net(x: Floats, is_event: NDArray[np.bool_], *, l1_ratio: float, 
     ndarray of shape (k + 1,)
         Intercept and coefficients, for the features as they are.
     """
+    counts = np.ones((len(is_event), 1))
+    return _fit_finely(x, is_event, counts, np.array([l1_ratio]), np.array([penalty]))[:, 0]
+
+
+def _fit_finely(x: Floats, is_event: NDArray[np.bool_], counts: Floats, ratios: Floats, penalties: Floats) -> Floats:
+    """Fit each set of participants with a penalty of its own."""
     # From strong to weak: every step then starts close to its optimum.
-    way = [(l1_ratio, penalty * factor) for factor in np.geomspace(100, 1, 9)]
-    return fit_path(x, is_event, np.ones((len(is_event), 1)), way, tolerance=FINE)[-1, :, 0]
+    way = [(ratios, penalties * factor) for factor in np.geomspace(100, 1, 9)]
+    return fit_path(x, is_event, counts, way, tolerance=FINE)[-1]
 
 
 def penalised_recipe(
@@ -393,24 +403,82 @@ def penalised_recipe(
     _check_choices(ratios, n_penalties, folds, repeats=1)
     grid = _grid(ratios, n_penalties)
 
-    def fit(values: Floats, is_event: NDArray[np.bool_]) -> Callable[[Floats], Floats]:
-        is_event = np.asarray(is_event, dtype=bool)
-        smaller = int(min(is_event.sum(), (~is_event).sum()))
-        if smaller < 2:
-            raise StatisticsError(
-                f"penalised model: {smaller} participant(s) in the smaller group, 2 needed to choose a penalty. "
-                "Use a model that was specified beforehand."
-            )
-        centre, sd = values.mean(axis=0), values.std(axis=0)
-        sd = np.where([is_constant(column) for column in values.T], 1.0, sd)
-        x = (values - centre) / sd
-        inner = _fold_numbers(is_event, min(folds, smaller), generator_for(seed, "penalised recipe"))
-        losses, _ = _search(x, is_event, np.ones((len(x), 1), dtype=bool), inner[:, None], grid=grid)
-        ratio, penalty = grid[int(np.argmin(losses[0]))]
-        gamma = fit_elastic_net(x, is_event, l1_ratio=ratio, penalty=penalty)
-        return lambda new: expit(gamma[0] + ((new - centre) / sd) @ gamma[1:])
+    def fit(values: Floats, is_event: NDArray[np.bool_]) -> Predictor:
+        found = fit_each(values, is_event, [np.arange(len(values))])[0]
+        if isinstance(found, StatisticsError):
+            raise found
+        return found
 
-    return Recipe(name or ("ridge" if ratios == (0.0,) else "penalised"), tuple(columns), fit)
+    def fit_each(
+        values: Floats, is_event: NDArray[np.bool_], sets: Sequence[Integers]
+    ) -> list[Predictor | StatisticsError]:
+        is_event = np.asarray(is_event, dtype=bool)
+        smaller = [int(min(is_event[rows].sum(), (~is_event[rows]).sum())) for rows in sets]
+        found: list[Predictor | StatisticsError] = [_too_few(n) for n in smaller]
+        blocks = [
+            block
+            for n in range(2, folds + 1)
+            for block in _blocks([i for i, m in enumerate(smaller) if min(m, folds) == n])
+        ]
+
+        def fit_block(block: list[int]) -> list[Predictor]:
+            n_inner = min(smaller[block[0]], folds)
+            return _fit_sets(values, is_event, [sets[i] for i in block], n_inner=n_inner, grid=grid, seed=seed)
+
+        for block, predictors in zip(blocks, share_out(fit_block, blocks), strict=True):
+            for i, predictor in zip(block, predictors, strict=True):
+                found[i] = predictor
+        return found
+
+    return Recipe(name or ("ridge" if ratios == (0.0,) else "penalised"), tuple(columns), fit, fit_each)
+
+
+def _too_few(smaller: int) -> StatisticsError:
+    return StatisticsError(
+        f"penalised model: {smaller} participant(s) in the smaller group, 2 needed to choose a penalty. "
+        "Use a model that was specified beforehand."
+    )
+
+
+def _blocks(numbers: Sequence[int]) -> list[list[int]]:
+    """Cut a list into pieces that are worked on together."""
+    return [list(numbers[start : start + SETS_TOGETHER]) for start in range(0, len(numbers), SETS_TOGETHER)]
+
+
+def _fit_sets(
+    values: Floats,
+    is_event: NDArray[np.bool_],
+    sets: Sequence[Integers],
+    *,
+    n_inner: int,
+    grid: list[tuple[float, float]],
+    seed: int,
+) -> list[Predictor]:
+    """Choose a penalty within each set of rows, and fit the set with it; a row counts as often as the set has it."""
+    centre, sd = values.mean(axis=0), values.std(axis=0)
+    sd = np.where([is_constant(column) for column in values.T], 1.0, sd)
+    x = (values - centre) / sd
+    held_out = np.zeros((n_inner, len(values), len(sets)))
+    for number, rows in enumerate(sets):
+        inner = _fold_numbers(is_event[rows], n_inner, generator_for(seed, "penalised recipe"))
+        np.add.at(held_out[:, :, number], (inner, rows), 1)
+    counts = held_out.sum(axis=0)
+    losses, _ = _search(x, is_event, counts, held_out, grid=grid)
+    ratios, penalties = np.array(grid)[losses.argmin(axis=1)].T
+    gammas = _fit_finely(x, is_event, counts, ratios, penalties)
+    return [_Linear(centre, sd, gamma) for gamma in gammas.T]
+
+
+@dataclass(frozen=True, eq=False)
+class _Linear:
+    """A model that was fitted to standardised features."""
+
+    centre: Floats
+    sd: Floats
+    gamma: Floats  # intercept and coefficients
+
+    def __call__(self, values: Floats) -> Floats:
+        return expit(self.gamma[0] + ((values - self.centre) / self.sd) @ self.gamma[1:])
 
 
 @dataclass(frozen=True)
@@ -469,12 +537,13 @@ def _nest(
     rng = generator_for(design.seed, "penalised nested cross-validation")
     outer = [_fold_numbers(y, design.folds, rng) for _ in range(design.repeats)]
     tests = [np.flatnonzero(numbers == fold) for numbers in outer for fold in range(design.folds)]
-    training = np.ones((len(y), len(tests)), dtype=bool)
-    inner = np.full(training.shape, -1)
+    training = np.ones((len(y), len(tests)))
     n_inner = _inner_folds(int(min(y.sum(), (~y).sum())), design.folds)
+    inner = np.zeros((n_inner, *training.shape))
     for column, test in enumerate(tests):
-        training[test, column] = False
-        inner[training[:, column], column] = _fold_numbers(y[training[:, column]], n_inner, rng)
+        training[test, column] = 0
+        rows = np.flatnonzero(training[:, column])
+        inner[_fold_numbers(y[rows], n_inner, rng), rows, column] = 1
     block = max(1, LARGEST_BLOCK // (max(len(y), (x.shape[1] + 1) ** 2) * (n_inner + 1)))
     starts = range(0, len(tests), block)
     choices: list[int] = []
@@ -484,7 +553,7 @@ def _nest(
     for place, start in enumerate(starts):
         part = slice(start, start + block)
         said = _scaled(progress, place, len(starts), len(grid))
-        losses, gammas = _search(x, y, training[:, part], inner[:, part], grid=grid, progress=said)
+        losses, gammas = _search(x, y, training[:, part], inner[:, :, part], grid=grid, progress=said)
         for column, (loss, test) in enumerate(zip(losses, tests[part], strict=True)):
             choice = int(np.argmin(loss))
             eta = gammas[:, :1, column] + gammas[:, 1:, column] @ x[test].T
@@ -504,17 +573,21 @@ def _scaled(progress: Progress | None, place: int, n_places: int, n_steps: int) 
 def _search(
     x: Floats,
     y: NDArray[np.bool_],
-    training: NDArray[np.bool_],
-    inner: Integers,
+    training: Floats,
+    inner: Floats,
     *,
     grid: list[tuple[float, float]],
     progress: Progress | None = None,
 ) -> tuple[Floats, Floats]:
-    """Find the cross-validated log loss of each penalty within each training part, and the models of the whole part."""
-    n_inner = int(inner.max()) + 1
-    held_out = np.concatenate([inner == number for number in range(n_inner)], axis=1)
-    weights = np.concatenate([training, np.tile(training, n_inner) & ~held_out], axis=1).astype(float)
-    n_parts, done = training.shape[1], 0
+    """Find the cross-validated log loss of each penalty within each training part, and the models of the whole part.
+
+    `training` (n, parts) says how often a participant counts in each part, `inner` (folds, n, parts) how often of that
+    in each fold.
+    """
+    n_inner, _, n_parts = inner.shape
+    held_out = np.concatenate(list(inner), axis=1)
+    weights = np.concatenate([training, np.tile(training, n_inner) - held_out], axis=1)
+    done = 0
     losses = np.empty((n_parts, len(grid)))
     gammas = np.empty((len(grid), x.shape[1] + 1, n_parts))
 
