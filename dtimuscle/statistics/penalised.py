@@ -1,7 +1,8 @@
 """Penalised logistic regression of all features at once, with nested cross-validation of the whole procedure."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Issue, Severity
@@ -42,8 +42,8 @@ FINE = 1e-11
 # Numbers held at once in one matrix while many models are fitted together.
 LARGEST_BLOCK = 2_000_000
 
-# Sets of rows that a recipe is fitted to together.
-SETS_TOGETHER = 75
+# Sets of participants that are fitted together; the blocks are shared out among threads.
+SETS_TOGETHER = 25
 
 WHERE = "penalised model"
 
@@ -295,9 +295,7 @@ def fit_penalised(
         return _no_model(complete, y, n_missing, design, issues)
     values = complete.to_numpy()[:, kept]
     x = (values - values.mean(axis=0)) / values.std(axis=0)
-    # Many small products: handing them to several threads takes longer than doing them.
-    with threadpool_limits(1, "blas"):
-        nested = _nest(x, y, design, _grid(ratios, n_penalties), progress)
+    nested = _nest(x, y, design, _grid(ratios, n_penalties), progress)
     ratio, penalty = nested.grid[int(np.argmin(nested.log_losses.mean(axis=0)))]
     gamma = fit_elastic_net(x, y, l1_ratio=ratio, penalty=penalty)
     per_unit = gamma[1:] / values.std(axis=0)
@@ -544,30 +542,29 @@ def _nest(
         training[test, column] = 0
         rows = np.flatnonzero(training[:, column])
         inner[_fold_numbers(y[rows], n_inner, rng), rows, column] = 1
-    block = max(1, LARGEST_BLOCK // (max(len(y), (x.shape[1] + 1) ** 2) * (n_inner + 1)))
-    starts = range(0, len(tests), block)
+    block = max(1, min(SETS_TOGETHER, LARGEST_BLOCK // (max(len(y), (x.shape[1] + 1) ** 2) * (n_inner + 1))))
+    parts = [slice(start, start + block) for start in range(0, len(tests), block)]
+    say = _counter(progress, len(parts) * len(grid))
+    searched = share_out(lambda part: _search(x, y, training[:, part], inner[:, :, part], grid=grid, say=say), parts)
     choices: list[int] = []
     coefficients: list[Floats] = []
     predictions: list[Floats] = []
     log_losses = np.empty((len(tests), len(grid)))
-    for place, start in enumerate(starts):
-        part = slice(start, start + block)
-        said = _scaled(progress, place, len(starts), len(grid))
-        losses, gammas = _search(x, y, training[:, part], inner[:, :, part], grid=grid, progress=said)
+    for part, (losses, gammas) in zip(parts, searched, strict=True):
         for column, (loss, test) in enumerate(zip(losses, tests[part], strict=True)):
             choice = int(np.argmin(loss))
             eta = gammas[:, :1, column] + gammas[:, 1:, column] @ x[test].T
-            log_losses[start + column] = _log_losses(eta, y[test]).mean(axis=1)
+            log_losses[part.start + column] = _log_losses(eta, y[test]).mean(axis=1)
             choices.append(choice)
             coefficients.append(gammas[choice, 1:, column])
             predictions.append(expit(eta[choice]))
     return _Nested(grid, tests, choices, np.array(coefficients), predictions, log_losses)
 
 
-def _scaled(progress: Progress | None, place: int, n_places: int, n_steps: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, _: progress(place * n_steps + done, n_places * n_steps)
+def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    """Count the steps of all threads together."""
+    done = itertools.count(1)
+    return lambda: None if progress is None else progress(next(done), total)
 
 
 def _search(
@@ -577,7 +574,7 @@ def _search(
     inner: Floats,
     *,
     grid: list[tuple[float, float]],
-    progress: Progress | None = None,
+    say: Callable[[], None] = lambda: None,
 ) -> tuple[Floats, Floats]:
     """Find the cross-validated log loss of each penalty within each training part, and the models of the whole part.
 
@@ -587,15 +584,8 @@ def _search(
     n_inner, _, n_parts = inner.shape
     held_out = np.concatenate(list(inner), axis=1)
     weights = np.concatenate([training, np.tile(training, n_inner) - held_out], axis=1)
-    done = 0
     losses = np.empty((n_parts, len(grid)))
     gammas = np.empty((len(grid), x.shape[1] + 1, n_parts))
-
-    def say() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(grid))
 
     for ratio in dict.fromkeys(ratio for ratio, _ in grid):
         places = [place for place, pair in enumerate(grid) if pair[0] == ratio]
