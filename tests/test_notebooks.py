@@ -103,7 +103,7 @@ def test_the_runner_gives_each_notebook_every_setting_that_it_asks_for(notebook,
 # Another value of each kind of parameter; words that only some values fit have theirs by name.
 OTHERS = {"engine": "dipy", "estimator": "ols", "route": "mean_signal", "statistic": "median", "side": "left"}
 OTHERS |= {"missing": "imputation", "scenario": "null", "published": "another", "flipped_axes": "leave out"}
-OTHERS |= {"directions_of": "limb", "fat_model": "diffusion", "propagated_labels": "leave out"}
+OTHERS |= {"directions_of": "limb", "patches": "centred", "fat_model": "diffusion", "propagated_labels": "leave out"}
 
 
 def another(name: str, value: Any) -> Any:

@@ -122,7 +122,7 @@ def table_html(
     return html.replace("<thead>", f"{caption}\n<thead>", 1)
 
 
-class _FinishedBody(Body):  # type: ignore[misc]
+class _FinishedBody(Body):
     """Cells that are HTML already. The library's own body escapes them one by one, half of the time of a table."""
 
     def render_formats(

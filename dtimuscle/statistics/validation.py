@@ -428,7 +428,9 @@ def _optimism_of_samples(
 ) -> NDArray[np.floating]:
     """Return AUC, slope and Brier score in each sample minus in the original; NaN where the fit failed."""
     found = np.full((len(samples), 3), np.nan)
-    for place, (rows, model) in enumerate(zip(samples, _fit(recipe, features, is_event, samples, step), strict=True)):
+    for place, (rows, model) in enumerate(
+        zip(samples, _fit(recipe, features, is_event, list(samples), step), strict=True)
+    ):
         both, reason = _predict(model, np.concatenate([features[rows], features]))
         if not reason:
             within, original = performance(both[: rows.size], is_event[rows]), performance(both[rows.size :], is_event)
