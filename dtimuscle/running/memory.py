@@ -10,8 +10,8 @@ from dtimuscle.store.images import count_values
 
 # A process with its libraries and kernels, before it has read anything. Measured: 280 MB.
 PROCESS_BYTES = 300_000_000
-# Largest need of the steps for each value of a series. Measured: 12 times the series in single precision, while motion
-# is corrected (128 × 128 × 20 × 31 and 160 × 80 × 8 × 14).
+# Largest need of the steps for each value of a series. Measured: 10 to 12 times the series in single precision, while
+# motion is corrected (128 × 128 × 20 × 31); some is added for what memory loses between its pieces.
 BYTES_PER_VALUE = 60
 
 
