@@ -31,7 +31,7 @@ LARGEST_LOG_ODDS = 30.0
 
 @dataclass(frozen=True, eq=False)
 class QuickFits:
-    """Maximum-likelihood fits of several logistic models to one outcome.
+    """Maximum-likelihood fits of several logistic models.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def maximise_likelihood(
     ----------
     designs : ndarray of shape (b, k, n)
         With the row of ones, in rows of similar scale. Rows of zeros keep their start.
-    is_event : ndarray of bool, shape (n,)
-        Outcome; both values occur.
+    is_event : ndarray of bool, shape (n,) or (b, n)
+        Outcome of all models, or of each; both values occur.
     start : ndarray of shape (b, k), optional
         Where the search begins; zero by default.
     offset : ndarray of shape (n,), optional
@@ -79,7 +79,7 @@ def maximise_likelihood(
     QuickFits
         One fit for each design.
     """
-    signs = np.where(is_event, 1.0, -1.0)
+    signs = np.broadcast_to(np.where(is_event, 1.0, -1.0), (len(designs), designs.shape[2]))
     terms = np.zeros(designs.shape[:2]) if start is None else start.astype(float)
     log_odds = log_odds_of(designs, terms) + (0.0 if offset is None else offset)
     right = expit(signs * log_odds)
@@ -97,7 +97,7 @@ def maximise_likelihood(
                 break
             step[worse] /= 2
             change[worse] /= 2
-            right[worse] = expit(signs * (log_odds + change)[worse])
+            right[worse] = expit((signs * (log_odds + change))[worse])
             found = _log_likelihood(right)
         terms, log_odds = terms + step, log_odds + change
         length = np.abs(change).max(axis=1)

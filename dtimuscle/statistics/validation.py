@@ -363,27 +363,39 @@ def performance(probabilities: NDArray[np.floating], is_event: NDArray[np.bool_]
     Performance
         AUC and slope are NaN unless both outcomes occur.
     """
-    brier = float(np.mean((probabilities - is_event) ** 2))
-    if _smaller_group(is_event) == 0 or math.isnan(brier):
-        return Performance(brier=brier)
-    return Performance(_auc(probabilities, is_event), _slope(probabilities, is_event), brier)
+    return Performance(*_performances(probabilities[None], is_event[None])[0].tolist())
 
 
-def _auc(score: NDArray[np.floating], is_event: NDArray[np.bool_]) -> float:
-    n_events = int(is_event.sum())
-    above = stats.rankdata(score)[is_event].sum() - n_events * (n_events + 1) / 2
-    return float(above / (n_events * (is_event.size - n_events)))
+def _performances(probabilities: NDArray[np.floating], is_event: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return AUC, slope and Brier score of each row of predictions, shape (b, 3); NaN where they are not defined."""
+    found = np.full((len(probabilities), 3), np.nan)
+    found[:, 2] = np.mean((probabilities - is_event) ** 2, axis=1)
+    has_both = is_event.any(axis=1) & ~is_event.all(axis=1) & ~np.isnan(found[:, 2])
+    found[has_both, 0] = _aucs(probabilities[has_both], is_event[has_both])
+    found[has_both, 1] = _slopes(probabilities[has_both], is_event[has_both])
+    return found
 
 
-def _slope(probabilities: NDArray[np.floating], is_event: NDArray[np.bool_]) -> float:
+def _aucs(scores: NDArray[np.floating], is_event: NDArray[np.bool_]) -> NDArray[np.floating]:
+    n_events = is_event.sum(axis=1)
+    above = np.where(is_event, stats.rankdata(scores, axis=1), 0).sum(axis=1) - n_events * (n_events + 1) / 2
+    return above / (n_events * (is_event.shape[1] - n_events))
+
+
+def _slopes(probabilities: NDArray[np.floating], is_event: NDArray[np.bool_]) -> NDArray[np.floating]:
     log_odds = bounded_log_odds(probabilities)
-    centre, scale = log_odds.mean(), log_odds.std()
-    if not scale > CONSTANT_LOG_ODDS:
-        return math.nan
-    design = np.stack([np.ones(is_event.size), (log_odds - centre) / scale])
+    centre, scale = log_odds.mean(axis=1), log_odds.std(axis=1)
+    found = np.full(len(log_odds), np.nan)
+    told = np.flatnonzero(scale > CONSTANT_LOG_ODDS)
+    if told.size == 0:
+        return found
+    centre, scale = centre[told], scale[told]
+    standardised = (log_odds[told] - centre[:, None]) / scale[:, None]
+    design = np.stack([np.ones_like(standardised), standardised], axis=1)
     # The search starts from perfect calibration, where a model fitted to these very rows already is.
-    fit = maximise_likelihood(design[None], is_event, start=np.array([[centre, scale]]))
-    return float(fit.terms[0, 1] / scale) if fit.is_finite[0] else math.nan
+    fit = maximise_likelihood(design, is_event[told], start=np.stack([centre, scale], axis=1))
+    found[told] = np.where(fit.is_finite, fit.terms[:, 1] / scale, np.nan)
+    return found
 
 
 def _fit(
@@ -427,15 +439,14 @@ def _optimism_of_samples(
     step: Callable[[], None],
 ) -> NDArray[np.floating]:
     """Return AUC, slope and Brier score in each sample minus in the original; NaN where the fit failed."""
-    found = np.full((len(samples), 3), np.nan)
+    within, original = np.full(samples.shape, np.nan), np.full(samples.shape, np.nan)
     for place, (rows, model) in enumerate(
         zip(samples, _fit(recipe, features, is_event, list(samples), step), strict=True)
     ):
-        both, reason = _predict(model, np.concatenate([features[rows], features]))
-        if not reason:
-            within, original = performance(both[: rows.size], is_event[rows]), performance(both[rows.size :], is_event)
-            found[place] = np.subtract(_numbers(within), _numbers(original))
-    return found
+        both, _ = _predict(model, np.concatenate([features[rows], features]))
+        within[place], original[place] = np.split(both, 2)
+    everybody = np.broadcast_to(is_event, samples.shape)
+    return _performances(within, is_event[samples]) - _performances(original, everybody)
 
 
 def _predictions_of_repeats(
@@ -464,7 +475,7 @@ def _performance_of_repeats(
         folds = [known & (split == fold) for fold in np.unique(split[known])]
         if folds:
             pooled = performance(predicted[known], is_event[known])
-            auc = float(np.mean([_auc(predicted[fold], is_event[fold]) for fold in folds]))
+            auc = float(np.mean([_aucs(predicted[None, fold], is_event[None, fold])[0] for fold in folds]))
             found[repeat] = auc, pooled.slope, pooled.brier
     return found
 
@@ -472,10 +483,6 @@ def _performance_of_repeats(
 def _failed_folds(predictions: NDArray[np.floating], splits: NDArray[np.integer]) -> int:
     pairs = zip(predictions, splits, strict=True)
     return sum(np.unique(split[np.isnan(predicted)]).size for predicted, split in pairs)
-
-
-def _numbers(found: Performance) -> tuple[float, float, float]:
-    return found.auc, found.slope, found.brier
 
 
 def _column_means(numbers: NDArray[np.floating]) -> NDArray[np.floating]:
