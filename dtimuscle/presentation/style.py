@@ -433,10 +433,21 @@ def to_svg(figure: Figure, *, name: str, alt: str) -> str:
         figure.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue()
     text = _with_short_ids(_leaner(text[text.index("<svg") :]), name)
-    width = 72 * figure.get_figwidth()
+    return text.replace("<svg", f"<svg {svg_look(72 * figure.get_figwidth(), alt)}", 1).strip()
+
+
+def svg_look(width: float, alt: str) -> str:
+    """Return what the `<svg>` element of every figure has: its words, its type, and sizes between which it is shown.
+
+    Parameters
+    ----------
+    width : float
+        Width of the figure, points.
+    alt : str
+        What the figure shows, in words.
+    """
     size = f"width:100%;min-width:{MIN_SCALE * width:.0f}px;max-width:{MAX_SCALE * width:.0f}px;height:auto"
-    look = f"{size};font-family:{FONT_STACK}"
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{look}"', 1).strip()
+    return f'role="img" aria-label="{escape(alt)}" style="{size};font-family:{FONT_STACK}"'
 
 
 def _lay_out(figure: Figure) -> None:

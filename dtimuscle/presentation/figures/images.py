@@ -2,7 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from contourpy import contour_generator
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -189,8 +191,9 @@ def tensor_maps_figure(
         _picture(axes[2], "Fibre direction")
         _direction_key(keys[2])
         if outlines is not None:
+            borders = _borders(outlines[box])
             for ax in axes:
-                _outline(ax, outlines[box])
+                ax.add_collection(LineCollection(borders, colors=PAPER, linewidths=0.6), autolim=False)
         data = pd.DataFrame(
             [
                 {"parameter": key, "unit": PARAMETERS[key].unit, **quartiles(image)}
@@ -374,9 +377,13 @@ def _colour_bar(figure: Figure, shown: AxesImage, ax: Axes, *, n_ticks: int) -> 
     ax.tick_params(length=2, labelsize=8)
 
 
-def _outline(ax: Axes, labels: Numbers) -> None:
+def _borders(labels: Numbers) -> list[Floats]:
+    """Find the border of each label, as lines in units of voxels."""
+    lines: list[Floats] = []
     for value in np.unique(labels[labels > 0]):
-        ax.contour(labels == value, levels=[0.5], colors=[PAPER], linewidths=0.6)
+        generator = contour_generator(z=(labels == value).astype(float), corner_mask=True)
+        lines += [np.asarray(line) for line in generator.lines(0.5)]
+    return lines
 
 
 def _direction_key(ax: Axes) -> None:

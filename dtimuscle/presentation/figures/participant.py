@@ -17,11 +17,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
@@ -41,6 +37,7 @@ from dtimuscle.presentation.style import (
     STAMP,
     drawing,
     fixed,
+    svg_look,
     to_svg,
 )
 
@@ -401,68 +398,106 @@ def direction_sphere(volumes: pd.DataFrame, *, what: str = "", name: str = "dire
     shells = weighted["b"].round(-1)
     colours = dict(zip(sorted(shells.unique()), _B_COLOURS * (1 + len(shells) // len(_B_COLOURS)), strict=False))
     largest = float(angles.max()) if len(angles) else 0.0
-    with drawing():
-        # Places are given instead of found by a layout engine, which takes longer than drawing.
-        figure = Figure(figsize=(NARROW, 2.75))
-        axes = [figure.add_axes((x, 0.1, 0.49, 0.84)) for x in (0.0, 0.5)]
-        for ax, view, heading, marks in (
-            (axes[0], np.eye(3), "From above", ("right", "front")),
-            # Who looks from behind has the patient's right on the right.
-            (axes[1], np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]), "From behind", ("right", "up")),
-        ):
-            ends = (given @ view, turned @ view)
-            _draw_hemisphere(ax, *ends, [colours[b] for b in shells], heading=heading, marks=marks)
-        handles = [
-            Line2D([], [], marker="o", linestyle="", color=colour, markersize=4, label=f"b = {fixed(b, 0)} s/mm²")
-            for b, colour in colours.items()
-        ]
-        handles.append(
-            Line2D([], [], marker="o", linestyle="", color=MUTED, markerfacecolor=PAPER, markersize=4, label="antipode")
-        )
-        if largest > 0:
-            handles.append(Line2D([], [], marker="x", linestyle="", color=INK, markersize=4, label="turned"))
-        figure.legend(handles=handles, loc="lower center", ncols=4, handletextpad=0.1, columnspacing=1.0)
-        alt = f"{len(weighted)} gradient directions on two hemispheres, turned by up to {fixed(largest, 1)}°."
-        summary = _about(
-            what,
-            f"{len(weighted)} weighted volumes, each a dot with its antipode on the other side (open), "
-            "spread over hemispheres seen from above and from behind in equal-area projection. They should cover "
-            "the sphere evenly: a gap is a direction in which diffusion was not measured. ",
-        )
-        summary += (
-            f"Crosses are the directions turned with the patient, by up to {fixed(largest, 1)}°."
-            if largest > 0
-            else "They were not turned."
-        )
-        data = volumes.assign(turned_deg=pd.Series(angles, index=weighted.index))
-        svg = to_svg(figure, name=name, alt=alt)
+    alt = f"{len(weighted)} gradient directions on two hemispheres, turned by up to {fixed(largest, 1)}°."
+    summary = _about(
+        what,
+        f"{len(weighted)} weighted volumes, each a dot with its antipode on the other side (open), "
+        "spread over hemispheres seen from above and from behind in equal-area projection. They should cover "
+        "the sphere evenly: a gap is a direction in which diffusion was not measured. ",
+    )
+    summary += (
+        f"Crosses are the directions turned with the patient, by up to {fixed(largest, 1)}°."
+        if largest > 0
+        else "They were not turned."
+    )
+    data = volumes.assign(turned_deg=pd.Series(angles, index=weighted.index))
+    ends = [colours[b] for b in shells]
+    views = (
+        _hemisphere(_SPHERE_CENTRES[0], given, turned, ends, heading="From above", marks=("right", "front")),
+        # Who looks from behind has the patient's right on the right.
+        _hemisphere(
+            _SPHERE_CENTRES[1], given @ _BEHIND, turned @ _BEHIND, ends, heading="From behind", marks=("right", "up")
+        ),
+    )
+    key = [(f'<circle r="2.4" fill="{colour}"/>', f"b = {fixed(b, 0)} s/mm²") for b, colour in colours.items()]
+    key.append((f'<circle r="2" fill="{PAPER}" stroke="{MUTED}"/>', "antipode"))
+    if largest > 0:
+        key.append((f'<path d="{_cross(0, 0, 2)}" stroke="{INK}"/>', "turned"))
+    width, height = _SPHERE_SIZE
+    svg = (
+        f'<svg {svg_look(width, alt)} viewBox="0 0 {width:g} {height:g}"><rect width="{width:g}" height="{height:g}" '
+        f'fill="{PAPER}"/>{"".join(views)}{_key_lines(key, width / 2, height - 8)}</svg>'
+    )
     return _drawn(name, "Gradient directions", summary, data, svg=svg, alt=alt)
 
 
-def _draw_hemisphere(
-    ax: Axes, given: Floats, turned: Floats, colours: Sequence[str], *, heading: str, marks: tuple[str, str]
-) -> None:
-    ax.set_aspect("equal")
-    ax.set_axis_off()
-    ax.set_title(heading, fontweight="normal", color=MUTED, loc="center", pad=3)
-    edge = np.sqrt(2)
-    for tilt in (30, 60, 90):
-        radius = edge * np.sqrt(1 - np.cos(np.radians(tilt)))
-        ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor=FAINT, linewidth=0.7))
-    ax.plot([-edge, edge], [0, 0], color=FAINT, linewidth=0.5)
-    ax.plot([0, 0], [-edge, edge], color=FAINT, linewidth=0.5)
-    ax.text(edge + 0.06, 0, marks[0], fontsize=7.5, color=MUTED, va="center", rotation=90)
-    ax.text(0, edge + 0.06, marks[1], fontsize=7.5, color=MUTED, ha="center")
-    ax.set(xlim=(-1.75, 1.75), ylim=(-1.5, 1.75))
+# The two hemispheres are written as SVG, not drawn: matplotlib takes longer for their axes than for a page's pictures.
+_SPHERE_SIZE = (72 * NARROW, 198.0)  # points
+_SPHERE_CENTRES = ((82.9, 101.0), (252.1, 101.0))
+_SPHERE_RADIUS = 67.0
+
+# Turns directions so that the third axis points at who looks from behind: right, up, to the back.
+_BEHIND = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
+
+
+def _hemisphere(
+    centre: tuple[float, float],
+    given: Floats,
+    turned: Floats,
+    colours: Sequence[str],
+    *,
+    heading: str,
+    marks: tuple[str, str],
+) -> str:
+    x, y = centre
+    edge = _SPHERE_RADIUS
+    rings = "".join(
+        f'<circle cx="{x}" cy="{y}" r="{edge * np.sqrt(1 - np.cos(np.radians(tilt))):.2f}" stroke-width=".7"/>'
+        for tilt in (30, 60, 90)
+    )
+    axes = f'<path d="M{x - edge:g} {y}H{x + edge:g}M{x} {y - edge:g}V{y + edge:g}" stroke-width=".5"/>'
     is_seen = given[:, 2] >= 0
     side = np.where(is_seen, 1.0, -1.0)[:, None]
     # A turned direction is drawn on the side of the one it was turned from, so that the line between them is short.
-    start, end = _equal_area(side * given), _equal_area(side * turned)
-    faces = [colour if seen else PAPER for colour, seen in zip(colours, is_seen, strict=True)]
-    ax.add_collection(LineCollection(list(np.stack([start, end], axis=1)), colors=list(colours), linewidths=0.8))
-    ax.scatter(start[:, 0], start[:, 1], s=22, c=faces, edgecolors=list(colours), linewidths=1.0, zorder=2)
-    has_turned = np.abs(end - start).max(axis=1) > 0
-    ax.scatter(end[has_turned, 0], end[has_turned, 1], s=10, marker="x", c=INK, linewidths=0.8, zorder=3)
+    scale = edge / np.sqrt(2) * np.array([1, -1])
+    starts, ends = (np.array(centre) + scale * _equal_area(side * axis) for axis in (given, turned))
+    has_turned = np.abs(ends - starts).max(axis=1, initial=0) > 0
+    dots, ways = "", ""
+    for (x1, y1), (x2, y2), colour, seen in zip(starts.tolist(), ends.tolist(), colours, is_seen, strict=True):
+        ways += f'<path d="M{x1:.2f} {y1:.2f}L{x2:.2f} {y2:.2f}" stroke="{colour}" stroke-width=".8"/>'
+        face = colour if seen else PAPER
+        dots += f'<circle cx="{x1:.2f}" cy="{y1:.2f}" r="2.35" fill="{face}" stroke="{colour}"/>'
+    crosses = "".join(_cross(end_x, end_y, 1.6) for end_x, end_y in ends[has_turned].tolist())
+    beside = f"translate({x + edge + 8.5:g} {y}) rotate(-90)"
+    return (
+        f'<g fill="none" stroke="{FAINT}">{rings}{axes}</g><g fill="none">{ways}</g>{dots}'
+        f'<path d="{crosses}" stroke="{INK}" stroke-width=".8"/><g fill="{MUTED}" text-anchor="middle">'
+        f'<text x="{x}" y="15" style="font-size:9.5px">{heading}</text><g style="font-size:7.5px">'
+        f'<text transform="{beside}">{marks[0]}</text><text x="{x}" y="{y - edge - 3:g}">{marks[1]}</text></g></g>'
+    )
+
+
+def _cross(x: float, y: float, half: float) -> str:
+    """Commands of an SVG path that crosses out a place."""
+    low, high = x - half, x + half
+    return f"M{low:.2f} {y - half:.2f}L{high:.2f} {y + half:.2f}M{low:.2f} {y + half:.2f}L{high:.2f} {y - half:.2f}"
+
+
+def _key_lines(entries: Sequence[tuple[str, str]], middle: float, bottom: float) -> str:
+    """Set marks and their words in lines of four, each as wide as its letters take on average."""
+    size, gap = 8.5, 9.0
+    lines = [entries[start : start + 4] for start in range(0, len(entries), 4)]
+    text = ""
+    for number, line in enumerate(reversed(lines)):
+        lengths = [14 + 0.56 * size * len(words) + gap for _, words in line]
+        places = middle - (sum(lengths) - gap) / 2 + np.cumsum([0, *lengths[:-1]])
+        for (mark, words), place in zip(line, places.tolist(), strict=True):
+            text += (
+                f'<g transform="translate({place + 4:.1f} {bottom - 1.4 * size * number:g})">'
+                f'<g transform="translate(0 -3)">{mark}</g>'
+                f'<text x="8" fill="{INK}" style="font-size:{size}px">{escape(words)}</text></g>'
+            )
+    return text
 
 
 def _equal_area(directions: Floats) -> Floats:
