@@ -23,6 +23,7 @@ from dtimuscle.presentation.participant_page import (
     summary_board,
     values_table,
 )
+from dtimuscle.presentation.style import PAPER
 from dtimuscle.rating import Ground, Rating, ScanNumbers, Verdict
 
 AFFINE = np.diag([2.5, 2.5, 5.0, 1.0])
@@ -271,6 +272,27 @@ def volumes(turned: float = 0.0) -> pd.DataFrame:
 def test_the_sphere_says_how_far_directions_were_turned():
     assert "by up to 10.0°" in views.direction_sphere(volumes(10)).summary
     assert "not turned" in views.direction_sphere(volumes(0)).summary
+
+
+def test_each_direction_is_a_dot_on_both_hemispheres_open_where_it_points_away():
+    seen = volumes(10)
+    seen.loc[3, ["x", "y", "z", "turned_x", "turned_y", "turned_z"]] *= -1
+    svg = views.direction_sphere(seen).html
+    dots = re.findall(r'<circle cx="[^"]+" cy="[^"]+" r="2.35" fill="([^"]+)"', svg)
+    # From above the last points down, from behind the front one points away.
+    assert [fill == PAPER for fill in dots] == [False, False, True, False, True, False]
+    (x, y) = re.findall(r'<circle cx="([^"]+)" cy="([^"]+)" r="2.35"', svg)[0]
+    assert (float(x), float(y)) == pytest.approx((82.9 + 67, 101), abs=0.01)  # to the patient's right, on the edge
+    assert [words in svg for words in ("b = 500 s/mm²", "antipode", "turned</text>", "From behind")] == [True] * 4
+    assert "turned</text>" not in views.direction_sphere(volumes(0)).html
+
+
+def test_a_key_of_many_b_values_takes_several_lines():
+    many = pd.concat([volumes()] * 5, ignore_index=True)
+    many.loc[~many["is_b0"], "b"] = np.repeat([200.0, 400, 600, 800, 1000], 3)
+    svg = views.direction_sphere(many).html
+    lines = re.findall(r'<g transform="translate\([\d.]+ ([\d.]+)\)"><g transform="translate\(0 -3\)">', svg)
+    assert sorted(lines) == ["178.1"] * 4 + ["190"] * 2
 
 
 def test_motion_that_is_not_known_is_said():

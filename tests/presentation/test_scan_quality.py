@@ -77,3 +77,6 @@ def test_the_figure_of_slices_frames_those_that_are_lost():
     lost = exhibit.data[exhibit.data["is_outlier"]].iloc[0]
     assert (lost["volume"], lost["slice"], lost["loss"]) == (3, 2, 0.7)
     assert exhibit.data["is_b0"].sum() == 4
+    assert exhibit.png
+    on_a_page = figures.slice_figure(loss, loss > 0.5, is_b0=np.arange(6) == 0, what="sub-1", for_slides=False)
+    assert (on_a_page.svg, on_a_page.png) == (exhibit.svg, b"")

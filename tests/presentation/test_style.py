@@ -2,7 +2,10 @@ import math
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from dtimuscle.presentation import style
 from dtimuscle.presentation.style import (
     AGREEMENT_COLOURS,
     GROUP_COLOURS,
@@ -17,6 +20,8 @@ from dtimuscle.presentation.style import (
     mean_sd,
     p_value,
     tally,
+    to_png,
+    to_svg,
 )
 from dtimuscle.statistics.estimates import Interval
 
@@ -119,3 +124,22 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_figure_that_is_laid_out_once_is_the_one_that_matplotlib_draws(monkeypatch):
+    def draw():
+        with drawing():
+            figure = Figure(figsize=(4, 3), layout="constrained")
+            axes = figure.subplots(2, 2)
+            for number, ax in enumerate(axes.flat):
+                ax.plot([0, 1, 2], [3, 10 ** (2 * number), 1])
+                ax.set(title=f"Panel {number}", xlabel="Volume", ylabel="Distance, mm")
+            figure.colorbar(axes[0, 0].imshow([[0, 1], [2, 3]]), ax=axes[0, 1])
+            figure.legend(handles=[Line2D([], [], label="mean")], loc="outside upper left")
+            svg = to_svg(figure, name="some", alt="Some.")
+            figure.set_layout_engine("none")
+            return svg, to_png(figure)
+
+    ours = draw()
+    monkeypatch.setattr(style, "_lay_out", lambda figure: None)
+    assert draw() == ours

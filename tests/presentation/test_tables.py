@@ -3,8 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from great_tables import GT
 
-from dtimuscle.presentation import tables
+from dtimuscle.presentation import grid, tables
+from dtimuscle.presentation.grid import Column, table_html
 from dtimuscle.presentation.tables.cells import NO_ESTIMATE
 
 
@@ -152,3 +154,27 @@ def test_empty_results_make_empty_tables(registry):
 def test_undefined_numbers_are_dashes(registry, results):
     nan = replace(results.correlations[0], r=np.nan, p=np.nan)
     assert "–" in _text(tables.correlation_table([nan], registry).html)
+
+
+def test_cells_are_escaped_as_the_library_would(monkeypatch):
+    cells = pd.DataFrame(
+        {
+            "row": ["a <b>", "c & d", "e"],
+            "kind": ["one & all", "one & all", "two"],
+            "p": ["P < 0.001", None, "–"],
+            "words": ['"quoted"', "it's", "ü"],
+        }
+    )
+    columns = [Column("p", "P <", spanner="A & B"), Column("words", "Words", align="left")]
+    how = {"title": "T", "row_label": ("row", "Row"), "group": "kind", "colours": ("words", ["red", "blue", "red"])}
+    ours = table_html("some", cells, columns, **how)
+    assert "a &lt;b&gt;" in ours
+    monkeypatch.setattr(grid, "_escaped", lambda frame, *, markup: GT(frame)._body)
+    assert table_html("some", cells, columns, **how) == ours
+
+
+def test_cells_of_markup_stay_markup():
+    cells = pd.DataFrame({"row": ["<a>"], "link": ['<a href="x">1 &lt; 2</a>']})
+    html = table_html("some", cells, [Column("link", "Link", is_markup=True)], title="T", row_label=("row", "Row"))
+    assert '<a href="x">1 &lt; 2</a>' in html
+    assert "&lt;a&gt;" in html

@@ -102,3 +102,13 @@ def test_perfect_prediction_has_a_finite_model(ratio):
     beta = alone(x, is_event, ratio, 0.001)
     assert np.isfinite(beta).all()
     assert beta[1] > 1
+
+
+@pytest.mark.parametrize("ratios", [(0.0, 0.0), (0.0, 0.7)])
+def test_training_sets_can_have_penalties_of_their_own(ratios):
+    x, is_event = data(k=5)
+    strengths = np.array([0.3, 0.01])
+    way = [(np.array(ratios), strengths * factor) for factor in (100, 10, 1)]
+    found = fit_path(x, is_event, np.ones((len(x), 2)), way, tolerance=FINE)[-1]
+    for column, (ratio, strength) in enumerate(zip(ratios, strengths, strict=True)):
+        np.testing.assert_allclose(found[:, column], alone(x, is_event, ratio, strength), rtol=1e-8, atol=1e-10)

@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
+from dtimuscle import threads
 from dtimuscle.errors import StatisticsError
 from dtimuscle.statistics import penalised
 from dtimuscle.statistics.logistic import fit_logistic
@@ -216,3 +217,32 @@ def test_a_recipe_survives_constant_features_and_refuses_a_single_event():
     assert np.isfinite(recipe.fit(x, y)(x)).all()
     with pytest.raises(StatisticsError, match="2 needed"):
         recipe.fit(x[3:], y[3:])
+
+
+def test_a_recipe_fits_sets_together_as_it_fits_each_alone():
+    values, poor = patients(n_poor=6, n_good=14)
+    x, y = values.to_numpy(), poor.to_numpy(dtype=bool)
+    rng = np.random.default_rng(5)
+    # With repetitions as in a bootstrap sample; of one event, which is too few; and with few, for fewer folds.
+    sets = [rng.integers(0, 20, 20), np.arange(5, 20), np.flatnonzero(np.arange(20) != 3), np.r_[0:3, 6:20]]
+    recipe = penalised_recipe(values.columns, seed=3, n_penalties=8)
+    together = recipe.fit_each(x, y, sets)
+    assert isinstance(together[1], StatisticsError)
+    for rows, model in zip(sets, together, strict=True):
+        if not isinstance(model, StatisticsError):
+            np.testing.assert_allclose(model(x), recipe.fit(x[rows], y[rows])(x), rtol=1e-9)
+
+
+def test_numbers_do_not_depend_on_threads(monkeypatch):
+    values, poor = patients()
+
+    def fit(n, ticks):
+        monkeypatch.setitem(threads._limits, "n", n)
+        return fit_penalised(values, poor, seed=1, repeats=6, n_penalties=4, progress=lambda *tick: ticks.append(tick))
+
+    ticks = [], []
+    one, two = (fit(n, said) for n, said in zip((1, 2), ticks, strict=True))
+    for said in ticks:
+        assert sorted(said) == [(done, len(said)) for done in range(1, len(said) + 1)]
+    assert (one.intercept, one.performance) == (two.intercept, two.performance)
+    pd.testing.assert_series_equal(one.held_out, two.held_out, check_exact=True)

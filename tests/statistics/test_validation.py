@@ -1,12 +1,17 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Severity
+from dtimuscle.statistics import validation
+from dtimuscle.statistics.likelihood import maximise_likelihood
 from dtimuscle.statistics.logistic import fit_logistic
+from dtimuscle.statistics.penalised import penalised_recipe
 from dtimuscle.statistics.recipes import entry_recipe, firth_recipe, maximum_likelihood_recipe
 from dtimuscle.statistics.validation import Recipe, draw_resamples, performance, validate_models
 
@@ -330,3 +335,52 @@ def test_performance_is_what_its_definition_says():
     assert found.auc == pytest.approx((3 + 0.5 + 0.5 + 1 + 1) / 9)
     assert found.brier == pytest.approx((0.01 + 0.16 + 0.36 + 0.64 + 0.36 + 0.01) / 6)
     assert found.slope > 0
+
+
+def test_a_model_that_is_fitted_to_all_resamples_together_has_the_same_performance():
+    features, poor = patients(0.5, n_poor=12, n_good=20)
+    together = penalised_recipe(NAMES, seed=1, n_penalties=5)
+    alone = replace(together, fit_each=None)
+    one, other = (validate(features, poor, recipe) for recipe in (together, alone))
+    for quantity in ("auc", "slope", "brier"):
+        for part in ("apparent", "corrected", "cross_validated"):
+            found, expected = (getattr(getattr(item, part), quantity) for item in (one, other))
+            assert found == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(one.out_of_fold, other.out_of_fold, rtol=1e-9)
+    assert one.n_failed == other.n_failed == 0
+
+
+def test_samples_are_judged_together_as_each_alone():
+    rng = np.random.default_rng(4)
+    is_event = rng.random((6, 40)) < 0.4
+    predicted = rng.random((6, 40))
+    predicted[1] = np.nan  # no model
+    is_event[2] = True  # one outcome only
+    predicted[3] = 0.3  # nobody told apart
+    predicted[4] = is_event[4]  # separated
+    predicted[5] = np.round(predicted[5], 1)  # ties
+    found = validation._performances(predicted, is_event)
+    for row, (probabilities, outcome) in enumerate(zip(predicted, is_event, strict=True)):
+        alone = performance(probabilities, outcome)
+        np.testing.assert_array_equal(found[row], [alone.auc, alone.slope, alone.brier])
+    assert np.isnan(found[1]).all()
+    assert np.isnan(found[2, :2]).all()
+    assert found[3, 0] == 0.5
+    assert found[4, 0] == 1
+    assert np.isnan(found[3:5, 1]).all()
+    assert found[5, 0] == pytest.approx(roc_auc_score(is_event[5], predicted[5]))
+    expected = fit_logistic(
+        pd.DataFrame({"log_odds": np.log(predicted[0] / (1 - predicted[0]))}), pd.Series(is_event[0], dtype="boolean")
+    )
+    assert found[0, 1] == pytest.approx(expected.coefficients[0].estimate, rel=1e-6)
+
+
+def test_models_of_different_outcomes_can_be_fitted_at_once():
+    rng = np.random.default_rng(2)
+    is_event = rng.random((3, 50)) < 0.4
+    designs = np.stack([np.ones((3, 50)), rng.normal(size=(3, 50))], axis=1)
+    together = maximise_likelihood(designs, is_event)
+    for number in range(3):
+        alone = maximise_likelihood(designs[number : number + 1], is_event[number])
+        np.testing.assert_array_equal(together.terms[number], alone.terms[0])
+        np.testing.assert_array_equal(together.covariance[number], alone.covariance[0])
