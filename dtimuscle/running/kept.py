@@ -5,15 +5,45 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from dtimuscle.running.notebooks import NOTEBOOKS, notebook_path
+from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.participants import Processing
 from dtimuscle.settings import Study, fingerprint
 from dtimuscle.store import derivatives, places
 from dtimuscle.store.files import file_digest
 from dtimuscle.store.runs import Run, versions
 
-# The notebooks that each one builds on.
-BUILDS_ON = {"04_modelling": ("03_roi_statistics",), "05_replication": ("03_roi_statistics", "04_modelling")}
+# The notebook that each one builds on.
+BUILDS_ON = {"04_modelling": "03_roi_statistics", "05_replication": "04_modelling"}
+
+# Sections of the settings that each notebook reads.
+SECTIONS = {
+    "01_preprocessing": ("data", "simulation", "preprocessing"),
+    "02_tensor_fitting": ("data", "simulation", "preprocessing", "tensor"),
+    "03_roi_statistics": ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "quality"),
+    "04_modelling": ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "quality"),
+    "05_replication": ("data", "simulation", "analysis", "replication"),
+}
+
+# Of the section `analysis`, what only notebook 04 reads, and what notebook 05 reads besides the estimates.
+OF_MODELS = {
+    "entry_p",
+    "model_features",
+    "covariates",
+    "fixed_sensitivity",
+    "fixed_specificity",
+    "min_specificity",
+    "n_bootstrap",
+    "n_optimism",
+    "folds",
+    "repeats",
+    "missing",
+    "n_imputations",
+    "analysis_seed",
+}
+OF_REPLICATION = {"analysis_seed"}
+
+# What notebook 05 judges, whatever settings notebook 04 found it with.
+ESTIMATES = "the estimates of notebook 04"
 
 # The step of processing that each notebook shows; the others see values through the run's folder.
 SHOWN_STEP = {"01_preprocessing": "preprocessed", "02_tensor_fitting": "tensor", "03_roi_statistics": "muscles"}
@@ -34,11 +64,14 @@ class Part:
         What it rests on, each in words and with a hash.
     reasons : tuple of str
         Why it has to be made; none when what an earlier run has left still holds.
+    is_open : bool, default=False
+        Whether it still holds if the notebook before, which is executed again, leaves the same numbers.
     """
 
     name: str
     basis: Mapping[str, str] = field(repr=False)
     reasons: tuple[str, ...] = ()
+    is_open: bool = False
 
     @property
     def is_kept(self) -> bool:
@@ -46,8 +79,8 @@ class Part:
         return not self.reasons
 
 
-def settings_read_by(notebook: str, study: Study) -> dict[str, str]:
-    """Hash the settings on which a notebook's results rest: its own and those of the notebooks before it.
+def basis_within(notebook: str, study: Study, run: Run) -> dict[str, str]:
+    """Hash the settings on which a notebook's results rest, and what it reads that another notebook has left.
 
     Parameters
     ----------
@@ -55,15 +88,23 @@ def settings_read_by(notebook: str, study: Study) -> dict[str, str]:
         Its name without suffix, `04_modelling`.
     study : Study
         All settings.
+    run : Run
+        The folder in which the notebooks leave their results.
 
     Returns
     -------
     dict of str to str
-        A hash for each section.
+        A hash for each, by its name in words.
     """
-    sections = ("data", "simulation", "preprocessing", "tensor", "roi", "analysis", "quality", "replication")
-    n_read = dict(zip(NOTEBOOKS, (3, 4, 7, 7, 8), strict=True))[notebook]
-    return {section: getattr(study, section).fingerprint() for section in sections[:n_read]}
+    left_out = {
+        "03_roi_statistics": OF_MODELS,
+        "05_replication": set(type(study.analysis).model_fields) - OF_REPLICATION,
+    }.get(notebook, set())
+    basis = {}
+    for section in SECTIONS[notebook]:
+        values = getattr(study, section).model_dump(mode="json", exclude=left_out if section == "analysis" else None)
+        basis[f"settings of {section}"] = fingerprint(values)
+    return basis | ({ESTIMATES: run.digest_of_estimates()} if notebook == "05_replication" else {})
 
 
 def plan_notebooks(
@@ -90,16 +131,30 @@ def plan_notebooks(
     parts: dict[str, Part] = {}
     processings = tuple(processings)
     for notebook in notebooks:
-        settings = {f"settings of {name}": hash_ for name, hash_ in settings_read_by(notebook, study).items()}
-        basis = {**settings, **_program(notebook), "the run's folder": fingerprint(str(run.folder))}
+        basis = {
+            **basis_within(notebook, study, run),
+            **_program(notebook),
+            "the run's folder": fingerprint(str(run.folder)),
+        }
         if study.data.roi_table:
             basis["the table of values"] = file_digest(Path(study.data.roi_table))
-        for number, processing in enumerate(processings, start=1):
+        # Of the participants notebook 05 sees nothing but the estimates.
+        shown = () if ESTIMATES in basis else processings
+        for number, processing in enumerate(shown, start=1):
             words = "the participants" if number == 1 else "the second reader's labels"
             basis[words] = _participants(processing, SHOWN_STEP.get(notebook, "muscles"))
-        again = [part for part in BUILDS_ON.get(notebook, ()) if part in parts and not parts[part].is_kept]
-        reasons = _reasons(run, notebook, basis) or tuple(f"notebook {part[:2]} is executed again" for part in again)
-        parts[notebook] = Part(notebook, basis, reasons)
+        reasons = _reasons(run, notebook, basis)
+        before = parts.get(BUILDS_ON.get(notebook, ""))
+        is_open = False
+        if before is not None and not before.is_kept:
+            # The estimates that are there now are not those that count.
+            reasons = tuple(why for why in reasons if not why.startswith(ESTIMATES))
+            is_open = ESTIMATES in basis and not reasons
+            follows = f"notebook {before.name[:2]} is executed again" + (
+                ", unless its estimates stay" if is_open else ""
+            )
+            reasons = reasons or (follows,)
+        parts[notebook] = Part(notebook, basis, reasons, is_open)
     return tuple(parts.values())
 
 

@@ -35,6 +35,9 @@ START_SECONDS = 120
 # What most notebooks import; a kernel does so while the participants are still being worked on.
 _HEAVY = "import dtimuscle.running.session, dtimuscle.presentation.figures, sklearn.linear_model, statsmodels.api"
 
+# What a kernel does that leaves the pages to whoever has started it.
+_PAGES_LATER = "; dtimuscle.running.session.writes_pages = False"
+
 # A clean namespace and cells that count from 1, in a kernel that has executed another notebook.
 _FORGET = "get_ipython().reset(new_session=True)"
 
@@ -54,16 +57,22 @@ class WarmKernel:
     """A kernel that executes one notebook after the other, each in a clean namespace.
 
     A kernel of its own costs each notebook some five seconds for start and imports.
+
+    Parameters
+    ----------
+    writes_pages : bool, default=True
+        Whether each notebook writes the pages of what it has shown; otherwise they are left to the caller.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, writes_pages: bool = True) -> None:
+        self._preparation = _HEAVY if writes_pages else _HEAVY + _PAGES_LATER
         self.manager = SocketKernelManager(kernel_name="python3")
 
     def __enter__(self) -> Self:
         """Start the kernel and let it import; nobody waits for that."""
         with _without_deprecations():
             run_sync(self.manager.start_kernel)(cwd=str(places.notebooks_folder()))
-            self._tell(_HEAVY, wait=False)
+            self._tell(self._preparation, wait=False)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,7 +15,7 @@ from dtimuscle.presentation.participant_links import from_folder_below, only_to
 from dtimuscle.presentation.tables.cohort import VERDICT_TITLES
 from dtimuscle.rating import Rating, Verdict, count_verdicts
 from dtimuscle.running.cohort_page import LEFT_OUT
-from dtimuscle.running.kept import plan_notebook_page, settings_read_by
+from dtimuscle.running.kept import basis_within, plan_notebook_page
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
@@ -69,17 +69,17 @@ def show_exhibit(run: Run, study: Study, exhibit: Exhibit, *, notebook: str, pos
         svg=f"figures/{exhibit.name}.svg" if is_figure else "",
         png=f"figures/{exhibit.name}.png" if is_figure else "",
     )
-    made_with = settings_read_by(notebook, study)
+    made_with = basis_within(notebook, study, run)
     html, svg = from_folder_below(exhibit.html), from_folder_below(exhibit.svg)
     record = {"position": position, "made_with": made_with, "card": card.to_dict(), "html": html}
     run.write_exhibit(exhibit.name, record, exhibit.data, svg=svg, png=exhibit.png)
 
 
-def _outdated(records: list[dict[str, Any]], study: Study) -> list[Issue]:
-    """Say which notebooks' tables and figures were made with other settings than the run now has."""
+def _outdated(records: list[dict[str, Any]], study: Study, run: Run) -> list[Issue]:
+    """Say which notebooks' tables and figures were made with other settings or estimates than the run now has."""
     made_with = {record["card"]["notebook"]: record["made_with"] for record in records}
-    old = sorted(notebook for notebook, made in made_with.items() if made != settings_read_by(notebook, study))
-    what = "shows tables and figures that were made with other settings than the run has now."
+    old = sorted(notebook for notebook, made in made_with.items() if made != basis_within(notebook, study, run))
+    what = "shows tables and figures that were made with other settings or estimates than the run has now."
     return [Issue(Severity.WARNING, notebook, what, "Run this notebook again.") for notebook in old]
 
 
@@ -118,7 +118,7 @@ def write_pages(run: Run, study: Study, *, is_simulated: bool, notebook: str = "
         context,
         question=published.design.question,
         key_results=key,
-        issues=in_short((*_outdated(records, study), *(issue for issue in known if issue.where != LEFT_OUT))),
+        issues=in_short((*_outdated(records, study, run), *(issue for issue in known if issue.where != LEFT_OUT))),
         left_out=[issue for issue in known if issue.where == LEFT_OUT],
         notebooks=notebooks,
         downloads=[Link(name, name, note) for name, note in DOWNLOADS if (run.folder / name).is_file()],
@@ -302,13 +302,11 @@ def _write_results(run: Run, records: list[dict[str, Any]], *, is_simulated: boo
     estimates = run.read_estimates().to_dict("records") if run.has_estimates else []
     issues = [issue.to_dict() for issue in run.read_issues()]
     run.write_results(
-        plain(
-            {
-                "run": run.name,
-                "is_simulated": is_simulated,
-                "exhibits": exhibits,
-                "estimates": estimates,
-                "issues": issues,
-            }
-        )
+        {
+            "run": run.name,
+            "is_simulated": is_simulated,
+            "exhibits": exhibits,
+            "estimates": estimates,
+            "issues": issues,
+        }
     )

@@ -51,6 +51,9 @@ from dtimuscle.store.runs import Run
 # A figure may leave its page, so it says by itself what its data are.
 SIMULATED = "Simulated data, not patients"
 
+# Whether a notebook that is closed writes pages; whoever executes one notebook after the other writes them at the end.
+writes_pages = True
+
 
 class HasEstimates(Protocol):
     """A statistical result that can say its numbers."""
@@ -399,7 +402,8 @@ class Session:
             Where the page is.
         """
         self.run.write_issues(self.notebook, tuple(self._issues))
-        write_pages(self.run, self.study, is_simulated=self.is_simulated, notebook=self.notebook)
+        if writes_pages:
+            write_pages(self.run, self.study, is_simulated=self.is_simulated, notebook=self.notebook)
         return Link(self.run.folder / "index.html")
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dtimuscle.errors import DtiMuscleError, SettingsError
@@ -11,7 +11,7 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort_page import require_known
-from dtimuscle.running.kept import PARTICIPANT_PAGES, Part, page_of, plan_notebooks
+from dtimuscle.running.kept import ESTIMATES, PARTICIPANT_PAGES, Part, page_of, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS, WarmKernel, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
@@ -98,7 +98,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     with ExitStack() as stack:
         # The kernel makes itself ready while the participants are worked on, if it is sure to be needed.
         is_sure = not all(part.is_kept for part in plan_notebooks(MODEL_NOTEBOOKS, study, run))
-        kernel = stack.enter_context(WarmKernel()) if is_sure else None
+        kernel = stack.enter_context(WarmKernel(writes_pages=False)) if is_sure else None
         processing = process(dataset, study, progress=progress) if dataset else None
         second = read_second(processing, study, progress=progress) if processing else None
         seconds = {"participants": time.monotonic() - begun}
@@ -110,14 +110,16 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
         kept = [part.name for part in parts if part.is_kept]
         # Whether the participants' pages still hold is known when notebook 03 has rated the scans.
         wants_pages = bool(processing and processing.scans and study.execution.participant_pages)
-        run.keep_only([*kept, *map(page_of, kept), *([PARTICIPANT_PAGES] if wants_pages else [])])
+        staying = [*kept, *(part.name for part in parts if part.is_open)]
+        run.keep_only([*staying, *map(page_of, staying), *([PARTICIPANT_PAGES] if wants_pages else [])])
         seconds |= {name: run.read_receipt(name)["seconds"] for name in kept}
         pending = [part for part in parts if not part.is_kept]
         if pending:
-            kernel = kernel or stack.enter_context(WarmKernel())
-            taken, failed = _execute(pending, study, run, kernel=kernel, progress=progress)
-            seconds |= taken
-            failures += failed
+            kernel = kernel or stack.enter_context(WarmKernel(writes_pages=False))
+            executed = _execute(pending, study, run, processings, kernel=kernel, progress=progress)
+            kept += executed.kept
+            seconds |= executed.seconds
+            failures += executed.failures
     if processing and wants_pages:
         written = write_participant_pages(run, study, processing, progress=progress, command=command)
         failures += written.failures
@@ -132,27 +134,57 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     return StudyOutcome(run, finished, tuple(kept), outcomes, tuple(failures), run.read_issues())
 
 
+@dataclass
+class _Executed:
+    """What became of the notebooks that were not sure to hold."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    failures: list[Issue] = field(default_factory=list)
+
+
 def _execute(
-    parts: Sequence[Part], study: Study, run: Run, *, kernel: WarmKernel, progress: Progress
-) -> tuple[dict[str, float], list[Issue]]:
-    """Execute notebooks one after the other until one fails; return their seconds, and why the last one failed."""
+    parts: Sequence[Part],
+    study: Study,
+    run: Run,
+    processings: Sequence[Processing],
+    *,
+    kernel: WarmKernel,
+    progress: Progress,
+) -> _Executed:
+    """Execute notebooks one after the other until one fails, apart from those that turn out to hold."""
     progress.start("Notebooks", len(parts))
-    seconds: dict[str, float] = {}
-    failures: list[Issue] = []
-    for part in parts:
-        started = time.monotonic()
-        try:
-            execute(part.name, parameters_for(part.name, study, run), run, kernel=kernel)
-        except DtiMuscleError as error:
-            failures.append(Issue(Severity.ERROR, part.name, " ".join(str(error).split())))
-            progress.note(str(failures[-1]))
-        seconds[part.name] = time.monotonic() - started
+    executed = _Executed()
+    for planned in parts:
+        part = planned
+        if ESTIMATES in planned.basis:
+            # They may have been made meanwhile.
+            (part,) = plan_notebooks([planned.name], study, run, processings)
+            if not part.is_kept:
+                run.remove(part.name)
+        if part.is_kept:
+            executed.kept.append(part.name)
+            executed.seconds[part.name] = run.read_receipt(part.name)["seconds"]
+        elif not executed.failures:
+            _execute_one(part, study, run, executed, kernel=kernel, progress=progress)
         progress.advance(part.name)
-        if failures:
-            break
-        run.write_receipt(part.name, part.basis, run.files_of(part.name), seconds=seconds[part.name])
     progress.finish()
-    return seconds, failures
+    return executed
+
+
+def _execute_one(
+    part: Part, study: Study, run: Run, executed: _Executed, *, kernel: WarmKernel, progress: Progress
+) -> None:
+    """Execute a notebook, and note what it has made or why it failed."""
+    started = time.monotonic()
+    try:
+        execute(part.name, parameters_for(part.name, study, run), run, kernel=kernel)
+    except DtiMuscleError as error:
+        executed.failures.append(Issue(Severity.ERROR, part.name, " ".join(str(error).split())))
+        progress.note(str(executed.failures[-1]))
+    executed.seconds[part.name] = time.monotonic() - started
+    if not executed.failures:
+        run.write_receipt(part.name, part.basis, run.files_of(part.name), seconds=executed.seconds[part.name])
 
 
 def check_settings(study: Study, run: Run) -> None:

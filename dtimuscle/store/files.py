@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -151,6 +151,38 @@ def write_json(path: Path, values: Any) -> None:
         Whatever `plain` can turn into JSON.
     """
     write_text(path, json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_in_rows(path: Path, values: Mapping[str, Any]) -> None:
+    """Write tables as JSON with one row a line, whole or not at all; NaN becomes null.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    values : mapping
+        Names and whatever `plain` can turn into JSON; a list anywhere within is a table.
+    """
+    write_text(path, "".join(_rows(plain(values), "")) + "\n")
+
+
+def _rows(values: Any, margin: str) -> Iterator[str]:
+    """Lay out dictionaries over several lines, and of lists each item on a line of its own."""
+    deeper = f"{margin}  "
+    if values and isinstance(values, dict):
+        for number, (name, value) in enumerate(values.items()):
+            yield f"{',' if number else '{'}\n{deeper}{_on_a_line(name)}: "
+            yield from _rows(value, deeper)
+        yield f"\n{margin}}}"
+    elif values and isinstance(values, list):
+        # The encoder is compiled as long as it does not have to indent.
+        yield f"[\n{deeper}" + f",\n{deeper}".join(map(_on_a_line, values)) + f"\n{margin}]"
+    else:
+        yield _on_a_line(values)
+
+
+def _on_a_line(values: Any) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 
 def read_json(path: Path) -> Any:
@@ -402,14 +434,15 @@ def plain(values: Any) -> Any:
     object
         The same without numpy types.
     """
+    # Most values by far are of these types, and asking for them exactly is quick.
+    if type(values) in (str, int, float):
+        return values if type(values) is not float or math.isfinite(values) else None
     if isinstance(values, dict):
         return {str(key): plain(value) for key, value in values.items()}
     if isinstance(values, list | tuple | set | np.ndarray):
         return [plain(value) for value in values]
     if isinstance(values, np.generic):
         return plain(values.item())
-    if isinstance(values, float) and not math.isfinite(values):
-        return None
     if values is pd.NA or values is pd.NaT:
         return None
     return str(values) if isinstance(values, Path) else values

@@ -25,6 +25,7 @@ from dtimuscle.store.files import (
     write_bytes,
     write_csv,
     write_json,
+    write_json_in_rows,
     write_text,
     write_tsv,
     write_yaml,
@@ -140,10 +141,25 @@ class Run:
         for path in (*named, *within, *self.folder.glob("[0-9][0-9]_*.html")):
             if path not in kept:
                 path.unlink(missing_ok=True)
-        issues = {part: found for part, found in self._issue_records().items() if part in parts}
+        self._keep_issues({part: found for part, found in self._issue_records().items() if part in parts})
+
+    def _keep_issues(self, issues: dict[str, list[dict[str, str]]]) -> None:
         (self.folder / ISSUES).unlink(missing_ok=True)
         if issues:
             write_json(self.folder / ISSUES, issues)
+
+    def remove(self, part: str) -> None:
+        """Remove what a part of an earlier run has made here.
+
+        Parameters
+        ----------
+        part : str
+            Such as `05_replication`.
+        """
+        for name in self.read_receipt(part).get("files", ()):
+            (self.folder / name).unlink(missing_ok=True)
+        self._receipt_file(part).unlink(missing_ok=True)
+        self._keep_issues({name: found for name, found in self._issue_records().items() if name != part})
 
     # What each part of a run rests on, and what it has made
 
@@ -344,6 +360,10 @@ class Run:
         """
         path = self.folder / RATINGS
         return read_json(path) if path.is_file() else []
+
+    def digest_of_estimates(self) -> str:
+        """Return a hash of the estimates of notebook 04; empty while there are none."""
+        return file_digest(self.folder / "tables" / "estimates.csv") if self.has_estimates else ""
 
     def write_estimates(self, estimates: pd.DataFrame) -> None:
         """Keep every estimate of notebook 04, unrounded.
@@ -584,7 +604,7 @@ class Run:
         results : dict
             Nested names and numbers; NaN becomes null.
         """
-        write_json(self.folder / "results.json", results)
+        write_json_in_rows(self.folder / "results.json", results)
 
     def write_record(self, study: Study, **more: Any) -> None:
         """Write `run.json`: settings, versions and what else tells how the numbers came about.

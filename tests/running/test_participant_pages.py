@@ -119,7 +119,7 @@ def test_a_page_that_fails_is_an_issue_and_the_others_are_written(run, study, pr
 
 
 def test_a_study_writes_the_pages_unless_told_not_to(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "WarmKernel", lambda **_: nullcontext())
     monkeypatch.setattr(running, "execute", lambda *_, **__: None)
     outcome = running.run_study(study, progress=Silent(), folder=tmp_path / "out")
     assert outcome.run.participants_with_pages() == tuple(GRADES)

@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 import shutil
@@ -10,10 +11,15 @@ import pandas as pd
 import pytest
 
 from dtimuscle.errors import DtiMuscleError, NotebookError
+from dtimuscle.running import cohort_page, participant_pages, readers, session
 from dtimuscle.running import study as running
+from dtimuscle.running.kept import OF_MODELS, OF_REPLICATION
+from dtimuscle.running.notebooks import notebook_path
+from dtimuscle.running.parameters import read_parameters
 from dtimuscle.running.pool import Silent
 from dtimuscle.running.study import StudyOutcome, run_study
 from dtimuscle.settings import Study
+from dtimuscle.store.runs import Run
 
 # A few voxels need no preprocessing, and have no rim to leave out.
 PLAIN = Study().with_values(
@@ -34,7 +40,7 @@ GRADES = {"sub-01": 3, "sub-02": 5}
 def executed(monkeypatch) -> list[str]:
     """Notebooks that the runner chose; they are not run."""
     names: list[str] = []
-    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "WarmKernel", lambda **_: nullcontext())
     monkeypatch.setattr(running, "execute", lambda notebook, parameters, run, kernel: names.append(notebook))
     return names
 
@@ -142,7 +148,7 @@ def test_a_notebook_that_fails_ends_the_run_and_is_reported(run, make_dataset, m
         if notebook == "03_roi_statistics":
             raise NotebookError("03_roi_statistics.ipynb, cell 4: no such muscle")
 
-    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "WarmKernel", lambda **_: nullcontext())
     monkeypatch.setattr(running, "execute", execute)
     outcome = run(make_dataset(grades=GRADES))
     assert outcome.notebooks == ("01_preprocessing", "02_tensor_fitting")
@@ -370,14 +376,16 @@ def test_what_still_holds_is_kept_and_the_record_says_since_when(run, make_datas
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
-        ({"folds": 4}, NOTEBOOKS[2:]),
+        ({"folds": 4}, NOTEBOOKS[3:4]),
+        ({"level": 0.9}, NOTEBOOKS[2:4]),
+        ({"analysis_seed": 2}, NOTEBOOKS[3:]),
         ({"n_cohorts": 9}, NOTEBOOKS[4:]),
-        ({"min_voxels": 3}, NOTEBOOKS[2:]),
-        ({"estimator": "wls"}, NOTEBOOKS[1:]),
+        ({"min_voxels": 3}, NOTEBOOKS[2:4]),
+        ({"estimator": "wls"}, NOTEBOOKS[1:4]),
         ({"workers": 1}, []),
     ],
 )
-def test_a_setting_executes_only_what_reads_it(run, make_dataset, executed, settings, names):
+def test_a_setting_executes_only_what_reads_it_or_what_it_changed(run, make_dataset, executed, settings, names):
     root = make_dataset(grades=GRADES)
     run(root)
     executed.clear()
@@ -392,22 +400,84 @@ def test_a_table_of_participants_that_changed_is_read_again(run, make_dataset, e
     table = root / "participants.tsv"
     table.write_text(table.read_text(encoding="utf-8").replace("\t5", "\t4"), encoding="utf-8")
     run(root)
-    assert executed == NOTEBOOKS
+    # Notebook 05 reads estimates only, and nothing has left any here.
+    assert executed == NOTEBOOKS[:4]
 
 
-def test_what_was_changed_or_removed_by_hand_is_made_again(run, make_dataset, executed):
+@pytest.fixture
+def leave_estimates(executed, monkeypatch):
+    """Let notebook 04, which is not run, leave a table of estimates."""
+    estimates = ("tables/estimates.csv",)
+    monkeypatch.setattr(Run, "files_of", lambda self, notebook: estimates if notebook == "04_modelling" else ())
+
+    def leave(table: str) -> None:
+        def execute(notebook, parameters, run, kernel):
+            executed.append(notebook)
+            if notebook == "04_modelling":
+                run.write_page("tables/estimates.csv", table)
+
+        monkeypatch.setattr(running, "execute", execute)
+
+    return leave
+
+
+@pytest.mark.parametrize("are_new", [False, True])
+def test_the_claims_are_judged_again_when_the_estimates_have_changed(
+    run, make_dataset, executed, leave_estimates, are_new
+):
     root = make_dataset(grades=GRADES)
+    leave_estimates("a\n1\n")
+    run(root)
+    executed.clear()
+    leave_estimates("a\n2\n" if are_new else "a\n1\n")
+    outcome = run(root, n_bootstrap=200)
+    assert executed == NOTEBOOKS[3 : 5 if are_new else 4]
+    assert outcome.notebooks == tuple(NOTEBOOKS)
+    assert outcome.kept == tuple(name for name in NOTEBOOKS if name not in executed)
+
+
+def test_nothing_is_left_of_the_claims_when_the_estimates_fail(run, make_dataset, leave_estimates, monkeypatch):
+    root = make_dataset(grades=GRADES)
+    leave_estimates("a\n1\n")
+    run(root)
+
+    def fail(notebook, parameters, run, kernel):
+        raise NotebookError(f"{notebook}.ipynb, cell 3: it broke")
+
+    monkeypatch.setattr(running, "execute", fail)
+    outcome = run(root, n_bootstrap=200)
+    assert outcome.notebooks == tuple(NOTEBOOKS[:3])
+    assert not outcome.run.read_receipt("05_replication")
+
+
+def test_notebook_03_reads_none_of_the_settings_that_are_said_to_be_the_models_alone():
+    names = read_parameters(notebook_path("03_roi_statistics"))
+    assert not OF_MODELS & set(names)
+    assert set(read_parameters(notebook_path("04_modelling"))) >= OF_MODELS
+    cells = json.loads(notebook_path("03_roi_statistics").read_text(encoding="utf-8"))["cells"]
+    read = re.findall(r"analysis\.(\w+)", "".join("".join(cell["source"]) for cell in cells))
+    for module in (session, cohort_page, readers, participant_pages):
+        read += re.findall(r"(?:analysis|chosen)\.(\w+)", inspect.getsource(module))
+    assert "route" in read
+    assert not OF_MODELS & set(read)
+
+
+def test_notebook_05_reads_what_is_said_of_the_analysis_and_nothing_else():
+    cells = json.loads(notebook_path("05_replication").read_text(encoding="utf-8"))["cells"]
+    read = re.findall(r"study\.analysis\.(\w+)", "".join("".join(cell["source"]) for cell in cells))
+    assert set(read) == OF_REPLICATION
+
+
+def test_what_was_changed_or_removed_by_hand_is_made_again(run, make_dataset, executed, leave_estimates):
+    root = make_dataset(grades=GRADES)
+    leave_estimates("a\n1\n")
     outcome = run(root)
-    outcome.run.write_page("tables/estimates.csv", "a\n1\n")
-    outcome.run.write_receipt(
-        "04_modelling", outcome.run.read_receipt("04_modelling")["basis"], ["tables/estimates.csv"], seconds=1
-    )
     executed.clear()
     run(root)
     assert executed == []
     outcome.run.write_page("tables/estimates.csv", "a\n2\n")
     run(root)
-    assert executed == NOTEBOOKS[3:]
+    assert executed == NOTEBOOKS[3:4]
 
 
 def test_a_notebook_that_failed_is_executed_again(run, make_dataset, executed, monkeypatch):

@@ -225,6 +225,25 @@ def test_json_is_strict_even_for_what_it_has_no_word_for(tmp_path):
 NUMBERS = (0.1 + 0.2, 1 / 3, 1.02e-3, 5e-324, 1.7976931348623157e308, -0.0, 123456789.123456789)
 
 
+def test_tables_in_json_have_a_row_on_each_line(tmp_path):
+    values = {"name": "a", "tables": {"b": [{"x": 1.5, "y": math.nan}, {"x": np.float64(2), "y": "ü"}], "none": []}}
+    files.write_json_in_rows(tmp_path / "a.json", values | {"nothing": {}})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8").splitlines() == [
+        "{",
+        '  "name": "a",',
+        '  "tables": {',
+        '    "b": [',
+        '      {"x": 1.5, "y": null},',
+        '      {"x": 2.0, "y": "ü"}',
+        "    ],",
+        '    "none": []',
+        "  },",
+        '  "nothing": {}',
+        "}",
+    ]
+    assert files.read_json(tmp_path / "a.json") == files.plain(values | {"nothing": {}})
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 def test_numbers_in_a_table_are_not_rounded(tmp_path, number):
     files.write_tsv(tmp_path / "a.tsv", pd.DataFrame({"x": [number]}))
