@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 import pandas as pd
 
-from dtimuscle.presentation.style import stamp_png, stamp_svg
+from dtimuscle.presentation.style import Slide, stamp_svg
 
 Kind = Literal["table", "figure"]
 
@@ -116,7 +116,7 @@ class Exhibit:
         A table's markup.
     svg : str, default=""
         A figure's markup.
-    png : bytes, default=b""
+    slide : Slide, optional
         The figure for slides.
     alt : str, default=""
         What the figure shows, in words.
@@ -133,7 +133,7 @@ class Exhibit:
     data: pd.DataFrame = field(repr=False)
     html: str = field(default="", repr=False)
     svg: str = field(default="", repr=False)
-    png: bytes = field(default=b"", repr=False)
+    slide: Slide | None = field(default=None, repr=False)
     alt: str = field(default="", repr=False)
     beside: tuple[Beside, ...] = ()
     rests_on: RestsOn = "data"
@@ -144,6 +144,11 @@ class Exhibit:
         if self.kind == "table":
             return self.html
         return f'<div class="figure-scroll" style="overflow-x:auto" tabindex="0">{self.svg}</div>'
+
+    @property
+    def png(self) -> bytes:
+        """The figure for slides, drawn now; empty where there is none."""
+        return self.slide.to_png() if self.slide else b""
 
     def _repr_html_(self) -> str:
         caption = (
@@ -170,8 +175,8 @@ class Exhibit:
         """
         if self.kind == "table":
             return self
-        alt, svg, png = f"{self.alt} {words}.", stamp_svg(self.svg, words), stamp_png(self.png, words)
-        return replace(self, alt=alt, svg=svg, png=png)
+        slide = self.slide and replace(self.slide, stamp=words)
+        return replace(self, alt=f"{self.alt} {words}.", svg=stamp_svg(self.svg, words), slide=slide)
 
     def card(self, *, notebook: str, page: str, csv: str, svg: str = "", png: str = "") -> ExhibitCard:
         """Make the entry that stands for this exhibit in lists.

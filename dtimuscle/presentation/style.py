@@ -16,8 +16,6 @@ from typing import Any
 from zlib import crc32
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
@@ -492,38 +490,6 @@ def stamp_svg(svg: str, words: str) -> str:
     return re.sub(r'aria-label="([^"]*)"', lambda label: f'aria-label="{label[1]} {escape(words)}."', svg, count=1)
 
 
-def stamp_png(png: bytes, words: str) -> bytes:
-    """Write a line of words below a picture.
-
-    Parameters
-    ----------
-    png : bytes
-        As `to_png` made it.
-    words : str
-        What the line says.
-
-    Returns
-    -------
-    bytes
-        The picture, a little higher.
-    """
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    figure = Figure(figsize=(picture.width / PNG_DPI, STAMP_HEIGHT / 72), dpi=PNG_DPI, facecolor=PAPER)
-    canvas = FigureCanvasAgg(figure)
-    with drawing():
-        figure.text(
-            1 - 4 / (72 * figure.get_figwidth()), 5 / STAMP_HEIGHT, words, ha="right", size=STAMP_SIZE, color=STAMP
-        )
-        canvas.draw()
-    line = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, : picture.width, :3])
-    stamped = Image.new("RGB", (picture.width, picture.height + line.height), PAPER)
-    stamped.paste(picture, (0, 0))
-    stamped.paste(line, (0, picture.height))
-    buffer = io.BytesIO()
-    stamped.save(buffer, format="png", dpi=(PNG_DPI, PNG_DPI))
-    return buffer.getvalue()
-
-
 def _leaner(svg: str) -> str:
     """Say the same drawing in fewer characters: a page holds dozens of panels with a hundred points each."""
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -557,19 +523,55 @@ def _leaner_tag(tag: str) -> str:
     return re.sub(r"(?<![\w#])-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag)
 
 
-def to_png(figure: Figure) -> bytes:
-    """Draw a figure as PNG at 200 dpi, the same bytes on every call.
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """A figure for slides, drawn as PNG when it is wanted, in this process or another.
 
     Parameters
     ----------
     figure : Figure
-        A figure made within `drawing`.
-
-    Returns
-    -------
-    bytes
-        The PNG file.
+        Made within `drawing`, and laid out (`to_svg` does).
+    stamp : str, default=""
+        Words on a line below it.
     """
+
+    figure: Figure
+    stamp: str = ""
+
+    def to_png(self) -> bytes:
+        """Draw it at 200 dpi, the same bytes on every call.
+
+        Returns
+        -------
+        bytes
+            The PNG file.
+        """
+        with drawing():
+            picture = _picture(self.figure)
+            if self.stamp:
+                picture = _below(picture, _stamp_line(picture.width, self.stamp))
+        buffer = io.BytesIO()
+        picture.save(buffer, format="png", dpi=(PNG_DPI, PNG_DPI))
+        return buffer.getvalue()
+
+
+def _picture(figure: Figure) -> Image.Image:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    figure.savefig(buffer, format="rgba", dpi=PNG_DPI)
+    size = (int(figure.get_figwidth() * PNG_DPI), int(figure.get_figheight() * PNG_DPI))
+    return Image.frombytes("RGBA", size, buffer.getvalue()).convert("RGB")
+
+
+def _stamp_line(width: int, words: str) -> Image.Image:
+    """Draw a line of words as wide as the picture above it, in pixels."""
+    figure = Figure(figsize=(width / PNG_DPI, STAMP_HEIGHT / 72), facecolor=PAPER)
+    right = 1 - 4 / (72 * figure.get_figwidth())
+    figure.text(right, 5 / STAMP_HEIGHT, words, ha="right", size=STAMP_SIZE, color=STAMP)
+    return _picture(figure)
+
+
+def _below(picture: Image.Image, line: Image.Image) -> Image.Image:
+    both = Image.new("RGB", (picture.width, picture.height + line.height), PAPER)
+    both.paste(picture, (0, 0))
+    both.paste(line, (0, picture.height))
+    return both

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from threading import Thread
 from typing import Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -205,7 +206,7 @@ def _in_parallel(
     function: Callable[[Item], Result], items: Sequence[Item], waiting: Sequence[int], n: int
 ) -> Iterator[tuple[int, Result]]:
     """Yield results as they come in, until all are there or a process has died."""
-    with _processes(n, max(1, n_threads() // n)) as executor:
+    with processes(n, max(1, n_threads() // n)) as executor:
         try:
             futures = {executor.submit(function, items[index]): index for index in waiting}
         except BrokenProcessPool:
@@ -218,7 +219,7 @@ def _in_parallel(
 
 
 def _alone(function: Callable[[Item], Result], item: Item, on_lost: Callable[[Item], Result]) -> Result:
-    with _processes(1, n_threads()) as executor:
+    with processes(1, n_threads()) as executor:
         try:
             return executor.submit(function, item).result()
         except BrokenProcessPool:
@@ -226,7 +227,21 @@ def _alone(function: Callable[[Item], Result], item: Item, on_lost: Callable[[It
 
 
 @contextmanager
-def _processes(n: int, n_threads_each: int) -> Iterator[Executor]:
+def processes(n: int, n_threads_each: int) -> Iterator[Executor]:
+    """Start processes that end with this one, however it ends.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    n_threads_each : int
+        Threads that each of them may use.
+
+    Yields
+    ------
+    Executor
+        Takes work; at the end it is waited for.
+    """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n, mp_context=context, initializer=_begin, initargs=(n_threads_each,)) as executor:
         try:
@@ -239,5 +254,13 @@ def _processes(n: int, n_threads_each: int) -> Iterator[Executor]:
 def _begin(n: int) -> None:
     # A spawned process loads its numerical libraries after this, and they ask the environment.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
     limit_threads(n)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this one is gone: killed, it cannot say that there is no more work."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -12,6 +12,7 @@ from dtimuscle.presentation.cohort_page import COHORT_EXHIBITS, cohort_page
 from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard, shows_simulation
 from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
 from dtimuscle.presentation.participant_links import from_folder_below, only_to
+from dtimuscle.presentation.style import Slide
 from dtimuscle.presentation.tables.cohort import VERDICT_TITLES
 from dtimuscle.rating import Rating, Verdict, count_verdicts
 from dtimuscle.running.cohort_page import LEFT_OUT
@@ -46,7 +47,7 @@ DOWNLOADS = (
 
 
 def show_exhibit(run: Run, study: Study, exhibit: Exhibit, *, notebook: str, position: int) -> None:
-    """Write a table or figure into a run.
+    """Write a table or figure into a run; what it needs for slides is left to `draw_slide`.
 
     Parameters
     ----------
@@ -72,7 +73,22 @@ def show_exhibit(run: Run, study: Study, exhibit: Exhibit, *, notebook: str, pos
     made_with = basis_within(notebook, study, run)
     html, svg = from_folder_below(exhibit.html), from_folder_below(exhibit.svg)
     record = {"position": position, "made_with": made_with, "card": card.to_dict(), "html": html}
-    run.write_exhibit(exhibit.name, record, exhibit.data, svg=svg, png=exhibit.png)
+    run.write_exhibit(exhibit.name, record, exhibit.data, svg=svg)
+
+
+def draw_slide(run: Run, name: str, slide: Slide) -> None:
+    """Draw a figure for slides and write it into a run.
+
+    Parameters
+    ----------
+    run : Run
+        Folder of the results.
+    name : str
+        The exhibit's name.
+    slide : Slide
+        The figure.
+    """
+    run.write_slide(name, slide.to_png())
 
 
 def _outdated(records: list[dict[str, Any]], study: Study, run: Run) -> list[Issue]:

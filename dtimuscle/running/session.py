@@ -1,11 +1,11 @@
 """What a notebook works with: its settings, its data, and the place where it shows what it found."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
 from dtimuscle.rating import Rating, Verdict
 from dtimuscle.replication.published import PublishedStudy
+from dtimuscle.running.beside import Beside, Later
 from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.cohort_page import (
     CohortReview,
@@ -34,7 +35,7 @@ from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.progress import NotebookProgress, Ticker
 from dtimuscle.running.readers import ReadTwice, compare_readers, read_second
-from dtimuscle.running.report import show_exhibit, write_pages
+from dtimuscle.running.report import draw_slide, show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
 from dtimuscle.running.workspace import read_signal
 from dtimuscle.settings import Study, leaf_sections
@@ -47,6 +48,8 @@ from dtimuscle.store.derivatives import derivatives_of
 from dtimuscle.store.images import read_grid
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
 from dtimuscle.store.runs import Run
+
+Result = TypeVar("Result")
 
 # A figure may leave its page, so it says by itself what its data are.
 SIMULATED = "Simulated data, not patients"
@@ -82,6 +85,8 @@ class Session:
     _issues: list[Issue] = field(default_factory=list, repr=False)
     _n_shown: int = field(default=0, repr=False)
     _processed: dict[str, Processing] = field(default_factory=dict, repr=False)
+    _beside: Beside = field(default_factory=Beside, repr=False)
+    _slides: list[Later] = field(default_factory=list, repr=False)
 
     @cached_property
     def registry(self) -> MuscleRegistry:
@@ -379,6 +384,23 @@ class Session:
         """
         return Ticker(what)
 
+    def begin(self, function: Callable[..., Result], *values: Any, **named: Any) -> "Later[Result]":
+        """Begin a calculation that is needed later; another process works on it if there is a core for it.
+
+        Parameters
+        ----------
+        function : callable
+            A function of the package.
+        *values, **named : object
+            What it is called with.
+
+        Returns
+        -------
+        Later
+            Its `result()` waits for the end, and raises what the function raises.
+        """
+        return self._beside.start(function, *values, **named)
+
     def show(self, exhibit: Exhibit) -> Exhibit:
         """Write a table or figure into the run, and hand it to the notebook for display.
 
@@ -391,6 +413,9 @@ class Session:
             exhibit = exhibit.stamped(SIMULATED)
         self._n_shown += 1
         show_exhibit(self.run, self.study, exhibit, notebook=self.notebook, position=self._n_shown)
+        if exhibit.slide:
+            # Nobody looks at it here.
+            self._slides.append(self._beside.start(draw_slide, self.run, exhibit.name, exhibit.slide))
         return exhibit
 
     def close(self) -> "Link":
@@ -401,6 +426,10 @@ class Session:
         Link
             Where the page is.
         """
+        for slide in self._slides:
+            slide.result()
+        self._slides.clear()
+        self._beside.close()
         self.run.write_issues(self.notebook, tuple(self._issues))
         if writes_pages:
             write_pages(self.run, self.study, is_simulated=self.is_simulated, notebook=self.notebook)

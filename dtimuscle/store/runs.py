@@ -404,8 +404,8 @@ class Run:
 
     # Exhibits
 
-    def write_exhibit(self, name: str, record: dict[str, Any], data: pd.DataFrame, *, svg: str, png: bytes) -> None:
-        """Write a table or figure: its record, its numbers as CSV and, for a figure, SVG and PNG.
+    def write_exhibit(self, name: str, record: dict[str, Any], data: pd.DataFrame, *, svg: str) -> None:
+        """Write a table or figure: its record, its numbers as CSV and, for a figure, SVG.
 
         Parameters
         ----------
@@ -417,15 +417,23 @@ class Run:
             Its numbers, unrounded.
         svg : str
             The figure; empty for a table.
-        png : bytes
-            The figure; empty for a table.
         """
         write_json(self.folder / "exhibits" / f"{name}.json", record)
         write_csv(self.folder / "tables" / f"{name}.csv", data)
         if svg:
             write_text(self.folder / "figures" / f"{name}.svg", svg)
-        if png:
-            write_bytes(self.folder / "figures" / f"{name}.png", png)
+
+    def write_slide(self, name: str, png: bytes) -> None:
+        """Write a figure for slides.
+
+        Parameters
+        ----------
+        name : str
+            The exhibit's name.
+        png : bytes
+            The figure.
+        """
+        write_bytes(self.folder / "figures" / f"{name}.png", png)
 
     def forget_exhibits(self, notebook: str) -> None:
         """Remove what a notebook has shown before, so that nothing outlives the settings it was made with.

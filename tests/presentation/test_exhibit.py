@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from dtimuscle.presentation.exhibit import Beside, Exhibit, ExhibitCard
-from dtimuscle.presentation.style import drawing, to_png, to_svg
+from dtimuscle.presentation.style import Slide, drawing, to_svg
 
 
 def _exhibit(**changes) -> Exhibit:
@@ -31,7 +31,7 @@ def test_a_stamped_figure_says_so_in_every_form():
     with drawing():
         figure = Figure(figsize=(2, 1))
         figure.subplots().plot([0, 1])
-    exhibit = _exhibit(svg=to_svg(figure, name="x", alt="A line."), png=to_png(figure), alt="A line.")
+    exhibit = _exhibit(svg=to_svg(figure, name="x", alt="A line."), slide=Slide(figure), alt="A line.")
     stamped = exhibit.stamped("Simulated data & no patients")
     words = ["".join(node.itertext()) for node in ET.fromstring(stamped.svg).iter() if node.tag.endswith("}text")]
     assert words[-1] == "Simulated data & no patients"
@@ -48,7 +48,7 @@ def test_a_stamped_figure_says_so_in_every_form():
 def test_the_stamp_lies_within_the_figure():
     with drawing():
         figure = Figure(figsize=(2, 1))
-    exhibit = _exhibit(svg=to_svg(figure, name="x", alt=""), png=to_png(figure))
+    exhibit = _exhibit(svg=to_svg(figure, name="x", alt=""), slide=Slide(figure))
     root = ET.fromstring(exhibit.stamped("Simulated").svg)
     height = float(root.get("viewBox").split()[3])
     line = [node for node in root.iter() if node.tag.endswith("}text")][-1]

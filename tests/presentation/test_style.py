@@ -13,6 +13,7 @@ from dtimuscle.presentation.style import (
     PAPER,
     PARAMETERS,
     SEVERITY_COLOURS,
+    Slide,
     drawing,
     feature_title,
     fixed,
@@ -20,7 +21,6 @@ from dtimuscle.presentation.style import (
     mean_sd,
     p_value,
     tally,
-    to_png,
     to_svg,
 )
 from dtimuscle.statistics.estimates import Interval
@@ -138,7 +138,7 @@ def test_a_figure_that_is_laid_out_once_is_the_one_that_matplotlib_draws(monkeyp
             figure.legend(handles=[Line2D([], [], label="mean")], loc="outside upper left")
             svg = to_svg(figure, name="some", alt="Some.")
             figure.set_layout_engine("none")
-            return svg, to_png(figure)
+            return svg, Slide(figure).to_png()
 
     ours = draw()
     monkeypatch.setattr(style, "_lay_out", lambda figure: None)

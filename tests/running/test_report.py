@@ -4,11 +4,13 @@ from dataclasses import replace
 import nbformat
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.presentation.exhibit import Beside, Exhibit
+from dtimuscle.presentation.style import Slide
 from dtimuscle.running.notebooks import NOTEBOOKS
-from dtimuscle.running.report import NOTEBOOK_TITLES, show_exhibit, write_pages
+from dtimuscle.running.report import NOTEBOOK_TITLES, draw_slide, show_exhibit, write_pages
 from dtimuscle.settings import Study
 from dtimuscle.store.runs import Run
 
@@ -27,7 +29,16 @@ def table(name: str, *beside: Beside) -> Exhibit:
 
 def figure(name: str) -> Exhibit:
     data = pd.DataFrame({"x": [1]})
-    return Exhibit(name, "figure", f"Title of {name}", "How to read it.", data, svg=SVG, png=b"png", alt="A dot")
+    return Exhibit(
+        name,
+        "figure",
+        f"Title of {name}",
+        "How to read it.",
+        data,
+        svg=SVG,
+        slide=Slide(Figure(figsize=(1, 1))),
+        alt="A dot",
+    )
 
 
 def write(run: Run, study: Study | None = None, *, is_simulated: bool = False) -> str:
@@ -56,10 +67,12 @@ def test_exhibits_stand_in_the_order_of_the_notebooks_and_of_their_cells(run):
 
 
 def test_a_figure_leaves_its_picture_its_numbers_and_its_page(run):
-    show_exhibit(run, Study(), figure("roc"), notebook="04_modelling", position=1)
+    roc = figure("roc")
+    show_exhibit(run, Study(), roc, notebook="04_modelling", position=1)
+    draw_slide(run, "roc", roc.slide)
     write(run)
     assert page(run, "figures/roc.svg") == SVG
-    assert (run.folder / "figures" / "roc.png").read_bytes() == b"png"
+    assert (run.folder / "figures" / "roc.png").read_bytes() == roc.png
     assert page(run, "tables/roc.csv") == "x\n1\n"
     assert "drawn" in page(run, "pages/roc.html")
 

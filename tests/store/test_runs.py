@@ -20,7 +20,9 @@ def run(tmp_path) -> Run:
 
 def exhibit(run, name, notebook, *, svg="", png=b""):
     record = {"card": {"name": name, "notebook": notebook}}
-    run.write_exhibit(name, record, pd.DataFrame({"x": [1 / 3]}), svg=svg, png=png)
+    run.write_exhibit(name, record, pd.DataFrame({"x": [1 / 3]}), svg=svg)
+    if png:
+        run.write_slide(name, png)
 
 
 def listing(run) -> set[str]:

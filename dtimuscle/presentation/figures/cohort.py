@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from dtimuscle.muscles import MuscleRegistry
@@ -213,7 +213,7 @@ def _draw_strip(
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=not quantity.digits))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{quantity.unit and ' ' + quantity.unit}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter(f"{{x:g}}{quantity.unit and ' ' + quantity.unit}"))
     ax.tick_params(axis="x", labelsize=7.5, pad=1.5, length=2)
 
 

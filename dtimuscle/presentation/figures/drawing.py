@@ -9,7 +9,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from dtimuscle.presentation.exhibit import Beside, Exhibit, RestsOn
@@ -20,7 +20,7 @@ from dtimuscle.presentation.style import (
     MUTED,
     PARAMETERS,
     PUBLISHED,
-    to_png,
+    Slide,
     to_svg,
 )
 from dtimuscle.statistics.features import FeatureFrame, split_feature
@@ -68,11 +68,13 @@ def figure_exhibit(
     rests_on : {"data", "print", "simulation"}, default="data"
         As in `Exhibit`.
     for_slides : bool, default=True
-        Whether to draw it as PNG as well.
+        Whether it can be drawn as PNG as well.
     """
     svg = to_svg(figure, name=name, alt=alt)
-    png = to_png(figure) if for_slides else b""
-    return Exhibit(name, "figure", title, summary, data, svg=svg, png=png, alt=alt, beside=beside, rests_on=rests_on)
+    slide = Slide(figure) if for_slides else None
+    return Exhibit(
+        name, "figure", title, summary, data, svg=svg, slide=slide, alt=alt, beside=beside, rests_on=rests_on
+    )
 
 
 def quartiles(image: Numbers) -> dict[str, float]:
@@ -183,7 +185,7 @@ def draw_log_axis(ax: Axes, bounds: Floats) -> None:
     steps = (1, 2, 5) if high / low < 300 else (1,)
     ticks = [tick for tick in LogLocator(subs=steps).tick_values(low, high) if low <= tick <= high]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
 

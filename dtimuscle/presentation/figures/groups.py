@@ -9,7 +9,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
@@ -165,7 +165,7 @@ def hedges_g_figure(
         draw_rows(ax, labels)
         write_beside_row(ax, 0, f"g ({level})", colour=MUTED)
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.set_xlabel("Hedges g (difference in SDs)\n← lower with poor function  |  higher with poor function →")
         _holm_legend(figure, shown, alpha)
         surviving = [feature_title(item.feature, registry) for item in shown if item.p_holm < alpha]

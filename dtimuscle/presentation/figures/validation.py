@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit
@@ -189,7 +190,7 @@ def decision_curve_figure(
             xlabel="Probability at which one would act",
             ylabel="Net benefit per patient",
         )
-        ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+        ax.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         counts = " or ".join(sorted({f"n = {curve.n} ({curve.n_events} poor)" for curve in curves})) or "no model"
         ax.set_title(counts, fontweight="normal", color=MUTED)
         listed = "; ".join(f"{_line_title(c, curves, registry)} {fixed(c.at_prevalence, 3)}" for c in curves)
@@ -277,7 +278,12 @@ def _draw_predictions(ax: Axes, calibration: Calibration) -> None:
         )  # fmt: skip
     ax.axhline(0, color=FAINT, linewidth=0.7)
     ax.set(ylim=(-1.15 * highest, 1.15 * highest), xlabel="Predicted probability of poor function", ylabel="Patients")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    ax.yaxis.set_major_formatter(_count_either_way)
+
+
+def _count_either_way(value: float, _: float) -> str:
+    """Label an axis on which counts grow up and down."""
+    return f"{abs(value):.0f}"
 
 
 def _how_to_read_calibration(calibration: Calibration) -> str:

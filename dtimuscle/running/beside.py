@@ -1,0 +1,82 @@
+"""A process beside a notebook's own, for what takes long and what nobody waits for."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from dtimuscle.running.pool import processes
+from dtimuscle.threads import n_threads
+
+Result = TypeVar("Result")
+
+
+class Later(Generic[Result]):
+    """What a function will have returned.
+
+    Parameters
+    ----------
+    work : callable
+        The function with its arguments.
+    future : Future, optional
+        Its work in another process; without one it is done here, when the result is asked for.
+    """
+
+    def __init__(self, work: Callable[[], Result], future: "Future[Result] | None" = None) -> None:
+        self._work, self._future = work, future
+
+    def result(self) -> Result:
+        """Wait for the result.
+
+        Returns
+        -------
+        object
+            What the function has returned.
+        """
+        if self._future is not None:
+            try:
+                return self._future.result()
+            except BrokenProcessPool:
+                # The other process died, perhaps for want of memory.
+                pass
+        return self._work()
+
+
+class Beside:
+    """One more process, which starts with its first work; on a single core there is none."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._executor: Executor | None = None
+
+    def start(self, function: Callable[..., Result], *values: Any, **named: Any) -> Later[Result]:
+        """Begin some work.
+
+        Parameters
+        ----------
+        function : callable
+            Importable by name.
+        *values, **named : object
+            What it is called with.
+
+        Returns
+        -------
+        Later
+            Its result, one day.
+        """
+        work = partial(function, *values, **named)
+        if n_threads() == 1:
+            return Later(work)
+        if self._executor is None:
+            self._executor = self._stack.enter_context(processes(1, 1))
+        try:
+            return Later(work, self._executor.submit(work))
+        except BrokenProcessPool:
+            return Later(work)
+
+    def close(self) -> None:
+        """Wait for what was begun, and let the process end."""
+        self._stack.close()
+        self._executor = None

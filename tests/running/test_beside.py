@@ -1,0 +1,51 @@
+import os
+
+import pytest
+
+from dtimuscle.errors import StatisticsError
+from dtimuscle.running import beside
+from dtimuscle.running.beside import Beside
+
+
+def refuse(words: str) -> None:
+    raise StatisticsError(words)
+
+
+def die_elsewhere(home: int) -> int:
+    if os.getpid() != home:
+        os._exit(1)
+    return home
+
+
+@pytest.fixture(params=[1, 2])
+def process(request, monkeypatch):
+    monkeypatch.setattr(beside, "n_threads", lambda: request.param)
+    made = Beside()
+    yield made
+    made.close()
+
+
+def test_work_is_done_elsewhere_where_there_is_a_core_for_it(process):
+    later = process.start(os.getpid)
+    assert (later.result() != os.getpid()) is (beside.n_threads() > 1)
+
+
+def test_results_and_errors_are_those_of_the_function(process):
+    assert process.start(divmod, 7, 2).result() == (3, 1)
+    assert process.start(int, "11", base=2).result() == 3
+    with pytest.raises(StatisticsError, match="no groups"):
+        process.start(refuse, "no groups").result()
+
+
+def test_work_whose_process_died_is_done_here(process):
+    home = os.getpid()
+    first, second = process.start(die_elsewhere, home), process.start(die_elsewhere, home)
+    assert (first.result(), second.result()) == (home, home)
+    assert process.start(die_elsewhere, home).result() == home
+
+
+def test_what_was_begun_is_finished_before_the_process_ends(process, tmp_path):
+    later = process.start((tmp_path / "a.txt").write_text, "done", encoding="utf-8")
+    process.close()
+    assert later.result() == 4
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "done"
