@@ -36,7 +36,7 @@ def wide_terminal(monkeypatch):
 def executed(monkeypatch) -> list[str]:
     """Notebooks that the runner chose; they are not run."""
     names: list[str] = []
-    monkeypatch.setattr(running, "WarmKernel", nullcontext)
+    monkeypatch.setattr(running, "WarmKernel", lambda **_: nullcontext())
     monkeypatch.setattr(running, "execute", lambda notebook, parameters, run, kernel: names.append(notebook))
     return names
 

@@ -1,7 +1,7 @@
 """A process beside a notebook's own, for what takes long and what nobody waits for."""
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
@@ -11,6 +11,9 @@ from dtimuscle.running.pool import processes
 from dtimuscle.threads import n_threads
 
 Result = TypeVar("Result")
+
+# How often somebody who waits is told so, in seconds.
+TELL_SECONDS = 0.5
 
 
 class Later(Generic[Result]):
@@ -27,8 +30,13 @@ class Later(Generic[Result]):
     def __init__(self, work: Callable[[], Result], future: "Future[Result] | None" = None) -> None:
         self._work, self._future = work, future
 
-    def result(self) -> Result:
+    def result(self, tell: Callable[[], None] = lambda: None) -> Result:
         """Wait for the result.
+
+        Parameters
+        ----------
+        tell : callable, optional
+            Called again and again while somebody waits.
 
         Returns
         -------
@@ -37,6 +45,8 @@ class Later(Generic[Result]):
         """
         if self._future is not None:
             try:
+                while wait([self._future], timeout=TELL_SECONDS).not_done:
+                    tell()
                 return self._future.result()
             except BrokenProcessPool:
                 # The other process died, perhaps for want of memory.

@@ -124,6 +124,35 @@ class Ticker:
         self._told = now
 
 
+class Waiting:
+    """One line below the cell while it waits for a calculation that was begun earlier; a short wait shows nothing.
+
+    Parameters
+    ----------
+    what : str
+        What is calculated, such as `Validation`.
+    clock : callable, optional
+        Returns the time in seconds.
+    """
+
+    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock = what, clock
+        self._begun = clock()
+        self._line: DisplayHandle | None = None
+
+    def __call__(self) -> None:
+        """Tell for how long the cell has waited."""
+        seconds = self._clock() - self._begun
+        if seconds < QUIET_SECONDS:
+            return
+        line = Markdown(f"{self._what}: waited for {seconds:.0f} s")
+        if self._line:
+            self._line.update(line)
+        else:
+            self._line = DisplayHandle()
+            self._line.display(line)
+
+
 def _bar(share: float) -> str:
     full = round(share * BAR_CELLS)
     return "▰" * full + "▱" * (BAR_CELLS - full)

@@ -33,7 +33,7 @@ from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import given_parameters
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.pool import Progress
-from dtimuscle.running.progress import NotebookProgress, Ticker
+from dtimuscle.running.progress import NotebookProgress, Ticker, Waiting
 from dtimuscle.running.readers import ReadTwice, compare_readers, read_second
 from dtimuscle.running.report import draw_slide, show_exhibit, write_pages
 from dtimuscle.running.studies import read_published
@@ -384,11 +384,13 @@ class Session:
         """
         return Ticker(what)
 
-    def begin(self, function: Callable[..., Result], *values: Any, **named: Any) -> "Later[Result]":
+    def begin(self, what: str, function: Callable[..., Result], *values: Any, **named: Any) -> Callable[[], Result]:
         """Begin a calculation that is needed later; another process works on it if there is a core for it.
 
         Parameters
         ----------
+        what : str
+            What is calculated, such as `Validation`.
         function : callable
             A function of the package.
         *values, **named : object
@@ -396,10 +398,11 @@ class Session:
 
         Returns
         -------
-        Later
-            Its `result()` waits for the end, and raises what the function raises.
+        callable
+            Waits for the end, says so below the cell if that takes a while, and returns what the function does.
         """
-        return self._beside.start(function, *values, **named)
+        later = self._beside.start(function, *values, **named)
+        return lambda: later.result(Waiting(what))
 
     def show(self, exhibit: Exhibit) -> Exhibit:
         """Write a table or figure into the run, and hand it to the notebook for display.

@@ -1,3 +1,4 @@
+import pickle
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -93,6 +94,11 @@ def test_svg_is_the_same_on_every_call(results, registry, drawn):
     again = figures.roc_figure(list(results.roc.curves.values()), registry, published={"fa+md": "0.722 (0.6239–0.821)"})
     assert again.svg == drawn["roc"].svg
     assert again.png == drawn["roc"].png
+
+
+def test_figures_for_slides_can_be_drawn_in_another_process(drawn):
+    for exhibit in drawn.values():
+        assert pickle.loads(pickle.dumps(exhibit.slide)).to_png() == exhibit.png
 
 
 def test_figures_on_one_page_share_no_id(drawn):

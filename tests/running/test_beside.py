@@ -1,4 +1,5 @@
 import os
+import time
 
 import pytest
 
@@ -49,3 +50,12 @@ def test_what_was_begun_is_finished_before_the_process_ends(process, tmp_path):
     process.close()
     assert later.result() == 4
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "done"
+
+
+def test_who_waits_is_told_again_and_again(monkeypatch):
+    monkeypatch.setattr(beside, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(beside, "n_threads", lambda: 2)
+    made, told = Beside(), []
+    made.start(time.sleep, 0.3).result(lambda: told.append(1))
+    made.close()
+    assert len(told) > 2

@@ -1,7 +1,7 @@
 import pytest
 
 from dtimuscle.running import progress
-from dtimuscle.running.progress import NotebookProgress, Ticker
+from dtimuscle.running.progress import NotebookProgress, Ticker, Waiting
 from dtimuscle.statistics.resampling import Progress
 
 
@@ -150,3 +150,15 @@ def test_a_line_that_is_no_problem_stands_by_itself(monkeypatch):
     monkeypatch.setattr(progress, "display", shown.append)
     NotebookProgress().say("Compiling the kernels, once …")
     assert [line.data for line in shown] == ["Compiling the kernels, once …"]
+
+
+def test_who_waits_is_told_after_two_seconds(lines, clock):
+    waiting = Waiting("Validation", clock=clock)
+    for _ in range(6):
+        clock.now += 0.5
+        waiting()
+    assert lines.shown == [
+        (1, "display", "Validation: waited for 2 s"),
+        (1, "update", "Validation: waited for 2 s"),
+        (1, "update", "Validation: waited for 3 s"),
+    ]
