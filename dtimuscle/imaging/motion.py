@@ -260,12 +260,12 @@ def _mean_length(vectors: Floats) -> float:
 
 def _resample(series: DwiSeries, parts: NDArray[np.intp], part_transforms: Floats) -> Floats:
     """Interpolate each volume at where the voxels of each part had moved to; cubic, not below zero."""
-    from dtimuscle.imaging.splines import Spline  # numba takes a second, and only this step needs it
+    from dtimuscle.imaging.splines import Spline, volumes_first  # numba takes a second, and only this step needs it
 
     to_index = np.linalg.inv(series.affine)
     at = [np.flatnonzero(parts == k) for k in range(len(part_transforms))]
     places = [np.stack(np.unravel_index(each, parts.shape), axis=1).astype(float) for each in at]
-    images = np.array(np.moveaxis(series.signal, 3, 0), dtype=np.float32, order="C")
+    images = volumes_first(series.signal)
 
     def move(volume: int) -> None:
         if np.array_equal(part_transforms[:, volume], np.tile(np.eye(4), (len(places), 1, 1))):

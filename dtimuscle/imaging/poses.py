@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from dtimuscle.dwi import Bools, DwiSeries, Floats, grid_rotation
 from dtimuscle.imaging import motion_kernels as kernels
-from dtimuscle.imaging.splines import Spline, slope, smoothing
+from dtimuscle.imaging.splines import Spline, slope, smoothing, volumes_first
 from dtimuscle.imaging.unring import slice_axis
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.threads import share_out
@@ -120,6 +120,9 @@ MISFIT_RISE = 0.01
 
 # Rim around the mask that is compared as well: the outline carries most of what is known about position.
 RIM_VOXELS = 2
+
+# Volumes are cut to the mask and so much around it within the slice; what came from farther is not believed.
+MARGIN_MM = MAX_DISPLACEMENT_MM
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,8 +345,12 @@ def find_poses(series: DwiSeries, mask: Bools, *, lost: Bools) -> tuple[Floats, 
     square = np.ones(np.where(np.arange(3) == normal, 1, 3), dtype=bool)
     rim = ndimage.binary_dilation(mask, square, iterations=RIM_VOXELS)
     centre = np.argwhere(mask).mean(axis=0)
-    grid = _Grid(series.shape, series.affine, series.voxel_sizes, centre, normal, rim)
-    images = np.ascontiguousarray(np.moveaxis(series.signal, 3, 0), dtype=np.float32)
+    box = _box(rim, series.voxel_sizes, normal)
+    corner = np.array([each.start for each in box])
+    affine = series.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ corner
+    images, rim = volumes_first(series.signal[box]), rim[box]
+    grid = _Grid(rim.shape, affine, series.voxel_sizes, centre - corner, normal, rim)
     turn = grid_rotation(series.affine)
 
     matrices = np.tile(np.eye(4), (len(images), 1, 1))
@@ -379,6 +386,17 @@ def find_poses(series: DwiSeries, mask: Bools, *, lost: Bools) -> tuple[Floats, 
         rotations[volume] = believed.rotation @ anchor.rotation.T
     issues += _doubts({f"volume {volume}": found[volume] for volume in sorted(found)})
     return np.array([grid.to_world(matrix) for matrix in matrices]), turn @ rotations @ turn.T, issues
+
+
+def _box(rim: Bools, sizes: Floats, normal: int) -> tuple[slice, slice, slice]:
+    """Cut to the rim and the margin around it, with all slices."""
+    (tight,) = ndimage.find_objects(rim.astype(np.uint8))
+    margin = np.ceil(MARGIN_MM / sizes).astype(int)
+    x, y, z = (
+        slice(0, n) if axis == normal else slice(max(0, each.start - width), min(n, each.stop + width))
+        for axis, (each, n, width) in enumerate(zip(tight, rim.shape, margin, strict=True))
+    )
+    return x, y, z
 
 
 def _unseen(grid: _Grid) -> tuple[Issue, ...]:
