@@ -20,6 +20,9 @@ BEFORE, AFTER = 1, 2
 # A voxel counts as scanned up to so far beyond the centres of the outermost ones.
 SEEN_VOXELS = 0.5
 
+# So many points at a time stay in the processor's cache while all products of their changes are summed.
+PIECE = 512
+
 ONE, THREE, FOUR, SIXTH = np.float32(1), np.float32(3), np.float32(4), np.float32(1 / 6)
 
 
@@ -142,21 +145,24 @@ def sample(wide: Floats, to_index: Floats, points: Floats, is_lost: Bools, axis:
     return values, is_scanned
 
 
-@kernel(
-    "Tuple((float32[:, ::1], float32[:, ::1], float32[:, :, ::1]))"
-    "(float64[:, ::1], float32[:, ::1], int64, float32[::1], float64[::1], int64[::1])"
-)
+@helper
+def _points_of(cell: int, bounds: NDArray[np.intp]) -> tuple[int, int]:
+    """First point of a cell, and the end; unsigned, which spares a look whether an index counts from the end."""
+    return np.uint64(bounds[cell]), np.uint64(bounds[cell + 1])
+
+
+@kernel("float32[:, ::1](float64[:, ::1], float32[:, ::1], int64, float32[::1], float64[::1], int64[::1])")
 def changes(
     points: Floats, slope: Floats, phase_axis: int, values: Floats, power: Floats, bounds: NDArray[np.intp]
-) -> tuple[Floats, Floats, Floats]:
-    """Tell how an image changes at points with the nine numbers of a pose.
+) -> Floats:
+    """Tell how an image changes at points with the nine numbers of a pose, beyond what each cell adapts to.
 
     A turn by a small vector w moves x by w × x, so the image changes by w · (x × slope); a shift t changes it by
     t · slope, a stretch s along the phase-encoding axis by s · x times the slope along that axis.
 
     Parameters
     ----------
-    points, slope : ndarray of float64 and float32, shape (m, 3)
+    points, slope : ndarray of float64, shape (m, 3), and float32, shape (3, m)
         Places (mm) and the image's derivatives there (per mm).
     phase_axis : int
         Axis along which eddy currents stretch.
@@ -167,104 +173,134 @@ def changes(
 
     Returns
     -------
-    change : ndarray of float32, shape (m, 9)
-        At each point.
-    shares : ndarray of float32, shape (n_cells, 9)
-        How much of each change follows the values in a cell.
-    products : ndarray of float32, shape (n_cells, 9, 9)
-        Of any two changes without their mean and without what follows the values, summed over each cell.
+    ndarray of float32, shape (9, m)
+        Changes; in each cell without their mean and without what follows the values.
     """
-    n_cells = len(bounds) - 1
-    change, shares = np.empty((len(points), 9), dtype=np.float32), np.empty((n_cells, 9), dtype=np.float32)
-    products = np.empty((n_cells, 9, 9), dtype=np.float32)
-    largest = 0
-    for cell in range(n_cells):
-        largest = max(largest, bounds[cell + 1] - bounds[cell])
-    left = np.empty((9, largest), dtype=np.float32)
-    for cell in range(n_cells):
-        first, n = bounds[cell], bounds[cell + 1] - bounds[cell]
-        for i in range(n):
-            at = first + i
-            x, y, z = np.float32(points[at, 0]), np.float32(points[at, 1]), np.float32(points[at, 2])
-            a, b, c, stretch = slope[at, 0], slope[at, 1], slope[at, 2], slope[at, phase_axis]
-            left[0, i], left[1, i], left[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
-            left[3, i], left[4, i], left[5, i] = a, b, c
-            left[6, i], left[7, i], left[8, i] = stretch * x, stretch * y, stretch * z
-            for k in range(len(left)):
-                change[at, k] = left[k, i]
-        for k in range(len(left)):
+    change, along_phase = np.empty((9, len(points)), dtype=np.float32), slope[phase_axis]
+    for i in range(len(points)):
+        x, y, z = np.float32(points[i, 0]), np.float32(points[i, 1]), np.float32(points[i, 2])
+        a, b, c, stretch = slope[0, i], slope[1, i], slope[2, i], along_phase[i]
+        change[0, i], change[1, i], change[2, i] = y * c - z * b, z * a - x * c, x * b - y * a
+        change[3, i], change[4, i], change[5, i] = a, b, c
+        change[6, i], change[7, i], change[8, i] = stretch * x, stretch * y, stretch * z
+    for k in range(len(change)):
+        row = change[k]
+        for cell in range(len(power)):
+            first, end = _points_of(cell, bounds)
             total = follows = np.float32(0)
-            for i in range(n):
-                total += left[k, i]
-                follows += left[k, i] * values[first + i]
-            mean, share = np.float32(total / n), np.float32(follows / power[cell])
-            shares[cell, k] = share
-            for i in range(n):
-                left[k, i] -= mean + share * values[first + i]
-            for other in range(k + 1):
-                total = np.float32(0)
-                for i in range(n):
-                    total += left[k, i] * left[other, i]
-                products[cell, k, other] = products[cell, other, k] = total
-    return change, shares, products
+            for i in range(first, end):
+                total += row[i]
+                follows += row[i] * values[i]
+            mean, share = total / np.float32(end - first), np.float32(follows / power[cell])
+            for i in range(first, end):
+                row[i] -= mean + share * values[i]
+    return change
 
 
 @kernel(
-    "Tuple((boolean[::1], float64[::1], float64[::1], float64[:, ::1]))"
-    "(float32[::1], boolean[::1], float32[::1], float32[:, ::1], float32[:, ::1], int64[::1])"
+    "Tuple((boolean[::1], float64[::1], float64[::1]))"
+    "(float32[::1], boolean[::1], boolean[::1], float32[::1], int64[::1])"
 )
 def compare(
-    sampled: Floats, is_scanned: Bools, values: Floats, change: Floats, shares: Floats, bounds: NDArray[np.intp]
-) -> tuple[Bools, Floats, Floats, Floats]:
-    """Sum over cells what a Gauss–Newton step needs of an image and its target.
+    sampled: Floats, is_scanned: Bools, is_known: Bools, values: Floats, bounds: NDArray[np.intp]
+) -> tuple[Bools, Floats, Floats]:
+    """Sum over cells how far an image follows its target.
 
     Parameters
     ----------
     sampled, is_scanned : ndarray of float32 and bool, shape (m,)
         The image at the points, from `sample`.
+    is_known : ndarray of bool, shape (n_cells,)
+        Cells in which there is a target.
     values : ndarray of float32, shape (m,)
         The target without its mean in each cell.
-    change, shares : ndarray of float32, shape (m, 9) and (n_cells, 9)
-        What `changes` tells of it.
     bounds : ndarray of int, shape (n_cells + 1,)
         Where each cell begins, and the end.
 
     Returns
     -------
     is_seen : ndarray of bool, shape (n_cells,)
-        Cells all of whose points were scanned. Nothing is summed over the others.
+        Cells with a target, all of whose points were scanned. Nothing is summed over the others.
     there : ndarray of float64, shape (n_cells,)
         Squares of the image without its mean in the cell.
     follows : ndarray of float64, shape (n_cells,)
         Its products with the target.
-    moving : ndarray of float64, shape (n_cells, 9)
-        Its products with what is left of each change.
     """
-    n_cells = len(bounds) - 1
-    is_seen, moving = np.ones(n_cells, dtype=np.bool_), np.zeros((n_cells, 9))
-    there, follows = np.zeros(n_cells), np.zeros(n_cells)
-    total = np.empty(9, dtype=np.float32)
-    for cell in range(n_cells):
-        first, end = bounds[cell], bounds[cell + 1]
+    is_seen, there, follows = is_known.copy(), np.zeros(len(is_known)), np.zeros(len(is_known))
+    for cell in range(len(is_known)):
+        first, end = _points_of(cell, bounds)
         n_scanned, mean = 0, np.float32(0)
         for i in range(first, end):
             n_scanned += is_scanned[i]
             mean += sampled[i]
-        is_seen[cell] = n_scanned == end - first
+        is_seen[cell] &= n_scanned == end - first
         if not is_seen[cell]:
             continue
         mean /= np.float32(end - first)
         square = with_target = np.float32(0)
-        for k in range(len(total)):
-            total[k] = 0
         for i in range(first, end):
             left = sampled[i] - mean
             square += left * left
             with_target += left * values[i]
-            for k in range(len(total)):
-                total[k] += left * change[i, k]
         there[cell], follows[cell] = square, with_target
-        # The mean of a change multiplies a sum of zero.
-        for k in range(len(total)):
-            moving[cell, k] = total[k] - shares[cell, k] * with_target
-    return is_seen, there, follows, moving
+    return is_seen, there, follows
+
+
+@kernel(
+    "Tuple((float64[:, ::1], float64[::1], float64[::1]))"
+    "(float32[::1], float32[:, ::1], float32[::1], float32[::1], int64[::1])"
+)
+def normal_equations(
+    sampled: Floats, change: Floats, gain: Floats, weight: Floats, bounds: NDArray[np.intp]
+) -> tuple[Floats, Floats, Floats]:
+    """Sum over all cells what a Gauss–Newton step needs.
+
+    Parameters
+    ----------
+    sampled : ndarray of float32, shape (m,)
+        The image at the points.
+    change : ndarray of float32, shape (9, m)
+        Of the target, from `changes`.
+    gain, weight : ndarray of float32, shape (n_cells,)
+        By how much each cell multiplies the target, and how much the cell counts.
+    bounds : ndarray of int, shape (n_cells + 1,)
+        Where each cell begins, and the end.
+
+    Returns
+    -------
+    information : ndarray of float64, shape (9, 9)
+        Weighted products of any two changes.
+    pull : ndarray of float64, shape (9,)
+        Weighted products of the changes with the image.
+    squares : ndarray of float64, shape (9,)
+        What each cell adds to `pull`, squared.
+    """
+    information, pull, squares = np.zeros((9, 9)), np.zeros(9), np.zeros(9)
+    for k in range(len(change)):
+        row = change[k]
+        for cell in range(len(gain)):
+            first, end = _points_of(cell, bounds)
+            # The changes of a cell sum to zero, so that the image's mean need not be taken out.
+            total = np.float32(0)
+            for i in range(first, end):
+                total += sampled[i] * row[i]
+            total *= weight[cell] * gain[cell]
+            pull[k] += total
+            squares[k] += total * total
+    of_point, weighted = np.empty(len(sampled), dtype=np.float32), np.empty(PIECE, dtype=np.float32)
+    for cell in range(len(gain)):
+        first, end = _points_of(cell, bounds)
+        of_point[first:end] = weight[cell] * gain[cell] * gain[cell]
+    for first in range(0, len(sampled), PIECE):
+        weights = of_point[first : first + PIECE]
+        for k in range(len(change)):
+            row = change[k, first : first + PIECE]
+            for i in range(len(row)):
+                weighted[i] = weights[i] * row[i]
+            for other in range(k + 1):
+                row, total = change[other, first : first + PIECE], np.float32(0)
+                for i in range(len(row)):
+                    total += weighted[i] * row[i]
+                information[k, other] += total
+                information[other, k] = information[k, other]
+    return information, pull, squares

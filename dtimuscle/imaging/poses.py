@@ -172,10 +172,10 @@ class _Lattice:
         return _smooth(self.image(values), smoothing_mm, self.sizes, self.normal).reshape(-1)[self.at]
 
     def slopes(self, image: Floats, *, is_noisy: bool) -> Floats:
-        """Differentiate the cubic spline through an image at the points, per mm along each axis."""
-        slopes = np.empty(self.points.shape, dtype=np.float32)
+        """Differentiate the cubic spline through an image at the points, per mm along each axis; shape (3, m)."""
+        slopes = np.empty((3, len(self.at)), dtype=np.float32)
         for axis, (n, size) in enumerate(zip(self.shape, self.sizes, strict=True)):
-            slopes[:, axis] = slope(n, is_noisy=is_noisy).along(image, axis).reshape(-1)[self.at] / np.float32(size)
+            slopes[axis] = slope(n, is_noisy=is_noisy).along(image, axis).reshape(-1)[self.at] / np.float32(size)
         return slopes
 
 
@@ -755,9 +755,8 @@ def _contrasts(values: Floats, inside: Bools, design: Floats, lattice: _Lattice)
 class _Target:
     """What an image is compared with: values on a lattice, and how they change with the pose.
 
-    Values have their mean within each cell taken out. Of each cell: `power`, the sum of squared values, `shares`, how
-    much of each change follows the values, shape (n_cells, 9), `products`, the sums of the products of what is left of
-    any two changes, shape (n_cells, 81), and whether the target is known.
+    Values have their mean within each cell taken out, and `power` is the sum of their squares; `change`, shape (9, m),
+    is what the cell does not adapt to. `is_known` tells in which cells there is a target.
     """
 
     lattice: _Lattice
@@ -765,8 +764,6 @@ class _Target:
     values: Floats
     power: Floats
     change: Floats
-    shares: Floats
-    products: Floats
 
 
 def _target(aim: Floats, is_known: Bools, lattice: _Lattice, phase_axis: int, *, is_noisy: bool) -> _Target:
@@ -774,8 +771,8 @@ def _target(aim: Floats, is_known: Bools, lattice: _Lattice, phase_axis: int, *,
     power = lattice.sums(values**2).astype(float)
     power += 1e-6 * power.sum() / len(values) + np.finfo(float).tiny
     slopes = lattice.slopes(lattice.image(aim), is_noisy=is_noisy)
-    change, shares, products = kernels.changes(lattice.points, slopes, phase_axis, values, power, lattice.bounds)
-    return _Target(lattice, is_known, values, power, change, shares, products.reshape(-1, 81))
+    change = kernels.changes(lattice.points, slopes, phase_axis, values, power, lattice.bounds)
+    return _Target(lattice, is_known, values, power, change)
 
 
 @dataclass(frozen=True, eq=False)
@@ -820,14 +817,11 @@ def _improve(
     excess, among = UNSHOWN, np.ix_(free, free)
     for n_steps in range(MAX_STEPS):
         sampled, is_scanned = image.at(pose) if n_steps else first
-        is_seen, there, follows, moving = kernels.compare(
-            sampled, is_scanned, target.values, target.change, target.shares, lattice.bounds
-        )
-        is_seen &= target.is_known
+        is_seen, there, follows = kernels.compare(sampled, is_scanned, target.is_known, target.values, lattice.bounds)
         gain = follows / target.power
-        unexplained, all_there = np.maximum(there - gain * follows, 0) * is_seen, there * is_seen
+        unexplained = np.maximum(there - gain * follows, 0)
         # Relative to what there is to explain: otherwise moving the patient out of sight would be the best fit.
-        scale = max(all_there.sum(), np.finfo(float).tiny)
+        scale = max(there.sum(), np.finfo(float).tiny)
         misfit = float(unexplained.sum() / scale)
         if not (0 < misfit < np.inf and is_seen.any()):
             break
@@ -844,11 +838,12 @@ def _improve(
             continue
         merit = logs, prior
         weight = is_seen * (1 + LEAST_SPREAD) * n_points / scale / relative
-        information = ((weight * gain**2).astype(np.float32) @ target.products).reshape(9, 9)[among].astype(float)
         # What is left of the changes holds nothing of the mean and of the values, so that its products with the
-        # residual are those with W.
-        pulls = (weight * gain)[:, None] * moving
-        pull, squares = pulls.sum(axis=0)[free], np.einsum("ck,ck->k", pulls, pulls)[free]
+        # residual are those with the image.
+        all_information, all_pull, all_squares = kernels.normal_equations(
+            sampled, target.change, gain.astype(np.float32), weight.astype(np.float32), lattice.bounds
+        )
+        information, pull, squares = all_information[among], all_pull[free], all_squares[free]
         # How much more the cells disagree than independent points would.
         excess = UNSHOWN * max(1.0, float(np.mean(squares / np.diag(information))))
         covariance = np.linalg.inv(information / excess + np.diag(spread**-2))

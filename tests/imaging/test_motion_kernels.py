@@ -41,7 +41,7 @@ def cells_of(sizes, seed=0):
     rng = np.random.default_rng(seed)
     m = sum(sizes)
     bounds = np.cumsum([0, *sizes])
-    points, slopes = rng.normal(0, 50, (m, 3)), rng.normal(size=(m, 3)).astype(np.float32)
+    points, slopes = rng.normal(0, 50, (m, 3)), rng.normal(size=(3, m)).astype(np.float32)
     values = rng.normal(size=m)
     centred = np.concatenate([part - part.mean() for part in np.split(values, bounds[1:-1])]).astype(np.float32)
     power = np.add.reduceat(centred.astype(float) ** 2, bounds[:-1]) + 1e-6
@@ -53,21 +53,28 @@ def changes_by_definition(points, slopes, phase_axis):
     return np.hstack([np.cross(points, slopes), slopes, stretch]).astype(float)
 
 
-@pytest.mark.parametrize("sizes", [(1,), (4, 9, 1, 25), (3, 2)])
+@pytest.mark.parametrize("sizes", [(1,), (4, 9, 1, 25), (3, 2), (25,) * 50])
 def test_sums_over_cells_are_those_of_the_definition(sizes):
     points, slopes, values, power, bounds = cells_of(sizes)
-    change, shares, products = kernels.changes(points, slopes, 1, values, power, bounds)
-    sampled = np.random.default_rng(5).normal(size=len(points)).astype(np.float32)
-    is_scanned = np.ones(len(points), dtype=bool)
-    is_scanned[bounds[-2]] = False
-    is_seen, there, follows, moving = kernels.compare(sampled, is_scanned, values, change, shares, bounds)
-    whole = changes_by_definition(points, slopes, 1)
-    np.testing.assert_array_equal(is_seen, np.arange(len(sizes)) < len(sizes) - 1)
+    change = kernels.changes(points, slopes, 1, values, power, bounds)
+    rng = np.random.default_rng(5)
+    sampled = rng.normal(size=len(points)).astype(np.float32)
+    gain, weight = rng.uniform(0.5, 1, (2, len(sizes))).astype(np.float32)
+    is_scanned, is_known = np.ones(len(points), dtype=bool), np.ones(len(sizes), dtype=bool)
+    is_scanned[bounds[-2]] = is_known[0] = False
+    is_seen, there, follows = kernels.compare(sampled, is_scanned, is_known, values, bounds)
+    information, pull, squares = kernels.normal_equations(sampled, change, gain, weight, bounds)
+    np.testing.assert_array_equal(is_seen, (np.arange(len(sizes)) > 0) & (np.arange(len(sizes)) < len(sizes) - 1))
+    whole, pulls, products = changes_by_definition(points, slopes.T, 1), [], []
     for cell, (first, end) in enumerate(pairwise(bounds)):
         block, target = whole[first:end] - whole[first:end].mean(axis=0), values[first:end].astype(float)
         block -= np.outer(target, target @ block / power[cell])
-        np.testing.assert_allclose(products[cell], block.T @ block, rtol=1e-3, atol=0.1)
-        image = (sampled[first:end] - sampled[first:end].mean()) * is_seen[cell]
-        np.testing.assert_allclose(there[cell], image @ image, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(follows[cell], image @ target, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(moving[cell], image @ block, rtol=1e-3, atol=0.01)
+        image = sampled[first:end] - sampled[first:end].mean()
+        np.testing.assert_allclose(change[:, first:end], block.T, rtol=1e-3, atol=0.01)
+        np.testing.assert_allclose(there[cell], image @ image * is_seen[cell], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(follows[cell], image @ target * is_seen[cell], rtol=1e-3, atol=1e-4)
+        pulls.append(weight[cell] * gain[cell] * image @ block)
+        products.append(weight[cell] * gain[cell] ** 2 * block.T @ block)
+    np.testing.assert_allclose(pull, np.sum(pulls, axis=0), rtol=1e-3, atol=0.01)
+    np.testing.assert_allclose(squares, np.sum(np.square(pulls), axis=0), rtol=1e-3, atol=0.01)
+    np.testing.assert_allclose(information, np.sum(products, axis=0), rtol=1e-3, atol=0.1)
