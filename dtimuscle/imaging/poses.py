@@ -43,11 +43,11 @@ class _Stage:
 # another contrast.
 COARSE = _Stage(smoothing_mm=8.0, every=4, cell_mm=36.0, small_step_mm=0.2)
 MIDDLE = _Stage(smoothing_mm=2.0, every=2, cell_mm=15.0, small_step_mm=0.1)
-FULL = _Stage(smoothing_mm=1.0, every=1, cell_mm=15.0, small_step_mm=0.04)
+FULL = _Stage(smoothing_mm=0.0, every=1, cell_mm=15.0, small_step_mm=0.04)
 STAGES = (COARSE, MIDDLE, FULL)
 
 # Volumes that are each other's targets approach their places together, so that stages are needed more than once.
-TIED_STAGES = (MIDDLE, MIDDLE, FULL, FULL)
+TIED_STAGES = (MIDDLE, FULL, FULL)
 
 # What motion and eddy currents usually do (standard deviations): they steady a fit where the image says nothing.
 USUAL_ROTATION = np.radians(2.0)
@@ -700,7 +700,7 @@ def _hold(
 
 def _mean(images: _Images, poses: Sequence[_Pose], lost: Bools) -> Floats:
     """Average images at their poses within the rim, each where it was scanned; zero elsewhere."""
-    values, inside = images.at(poses, lost, replace(FULL, smoothing_mm=0.0))
+    values, inside = images.at(poses, lost, FULL)
     count, total = inside.sum(axis=0, dtype=np.float32), np.einsum("nm,nm->m", values, inside)
     mean = np.where(count > 0, total / np.maximum(count, 1), values.mean(axis=0))
     return images.grid.lattice(FULL).image(mean)
