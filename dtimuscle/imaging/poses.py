@@ -845,7 +845,10 @@ def _improve(
         )
         information, pull, squares = all_information[among], all_pull[free], all_squares[free]
         # How much more the cells disagree than independent points would.
-        excess = UNSHOWN * max(1.0, float(np.mean(squares / np.diag(information))))
+        alone = np.diag(information)
+        # Where slices are lost nothing may be told of motion across them, and no cell disagrees on it.
+        apart = np.divide(squares, alone, out=np.ones_like(squares), where=alone > 0)
+        excess = UNSHOWN * max(1.0, float(apart.mean()))
         covariance = np.linalg.inv(information / excess + np.diag(spread**-2))
         uncertainty = float(np.sqrt(np.diag(covariance)[shifts].max()))
         cost = n_points / lattice.neighbours * np.log(misfit) + prior

@@ -338,6 +338,16 @@ def test_a_volume_whose_slices_are_all_lost_stays_with_the_others():
     assert max(within.max(), across.max()) < 0.3
 
 
+def test_a_volume_of_which_only_the_outermost_slices_are_left_is_aligned_within_them():
+    gradients = table(n_b0=1)
+    series, mask = scan(np.tile(np.eye(4), (9, 1, 1)), gradients), limb()
+    lost = np.zeros((SHAPE[2], 9), dtype=bool)
+    lost[1:-1, 4] = True
+    found = correct_motion(series, mask, lost_slices=lost).transforms
+    within, _ = errors_mm(found[1:], np.tile(found[4], (8, 1, 1)), mask)
+    assert within.max() < 0.3
+
+
 def test_the_number_of_threads_changes_no_number(monkeypatch):
     series, _, mask, _ = moved_case()
     found = []
