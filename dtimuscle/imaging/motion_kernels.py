@@ -146,7 +146,7 @@ def sample(wide: Floats, to_index: Floats, points: Floats, is_lost: Bools, axis:
 
 
 @helper
-def _points_of(cell: int, bounds: NDArray[np.intp]) -> tuple[int, int]:
+def _points_of(cell: int, bounds: NDArray[np.intp]) -> tuple[np.uint64, np.uint64]:
     """First point of a cell, and the end; unsigned, which spares a look whether an index counts from the end."""
     return np.uint64(bounds[cell]), np.uint64(bounds[cell + 1])
 
