@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -242,6 +243,8 @@ def processes(n: int, n_threads_each: int) -> Iterator[Executor]:
     Executor
         Takes work; at the end it is waited for.
     """
+    # Python asks for it when it spawns; a notebook whose variables were reset has lost it.
+    vars(sys.modules["__main__"]).setdefault("__spec__", None)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n, mp_context=context, initializer=_begin, initargs=(n_threads_each,)) as executor:
         try:

@@ -58,7 +58,7 @@ from dtimuscle.store.labels import write_label_table
 from dtimuscle.store.places import derivatives_folder
 
 # Raised whenever a step computes something else from the same input and settings.
-STEP_VERSIONS = {"preprocessed": 6, "tensor": 5, "labels": 1, "muscles": 4}
+STEP_VERSIONS = {"preprocessed": 7, "tensor": 5, "labels": 1, "muscles": 4}
 # What happens to a scan with labels of its own; `labels` is for those that get theirs from others.
 STEPS = ("preprocessed", "tensor", "muscles")
 # Settings of the section `roi` that decide which labels are carried over, whatever is then measured with them.

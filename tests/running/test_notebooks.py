@@ -48,6 +48,21 @@ def test_given_values_replace_the_defaults_and_the_executed_copy_is_kept(noteboo
 
 
 @pytest.mark.slow
+def test_a_notebook_can_begin_work_in_another_process(notebooks, tmp_path):
+    notebooks(
+        answer="""import os
+from dtimuscle.running import beside
+beside.n_threads = lambda: 2
+process = beside.Beside()
+elsewhere = process.start(os.getpid).result()
+process.close()
+elsewhere != os.getpid()"""
+    )
+    executed = execute("short", {}, Run(tmp_path / "run"))
+    assert executed.cells[-1].outputs[0]["data"]["text/plain"] == "True"
+
+
+@pytest.mark.slow
 def test_a_cell_that_fails_is_told_in_one_line_and_the_executed_copy_is_kept(notebooks, tmp_path):
     notebooks(answer="raise ValueError('no such muscle')")
     run = Run(tmp_path / "run")
