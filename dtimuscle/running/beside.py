@@ -4,7 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from dtimuscle.running.pool import processes
@@ -86,7 +87,18 @@ class Beside:
         except BrokenProcessPool:
             return Later(work)
 
+    def warm_up(self) -> None:
+        """Let the process import what figures need, before anybody waits for one."""
+        if n_threads() > 1:
+            self.start(import_module, "dtimuscle.presentation.figures")
+
     def close(self) -> None:
         """Wait for what was begun, and let the process end."""
         self._stack.close()
         self._executor = None
+
+
+@cache
+def shared_process() -> Beside:
+    """Return the one process beside this one that all its notebooks share."""
+    return Beside()

@@ -35,8 +35,8 @@ START_SECONDS = 120
 # What most notebooks import; a kernel does so while the participants are still being worked on.
 _HEAVY = "import dtimuscle.running.session, dtimuscle.presentation.figures, sklearn.linear_model, statsmodels.api"
 
-# What a kernel does that leaves the pages to whoever has started it.
-_PAGES_LATER = "; dtimuscle.running.session.writes_pages = False"
+# What a kernel does besides that executes several notebooks; the process beside it makes itself ready as well.
+_IN_SERIES = "; dtimuscle.running.session.in_series = True; dtimuscle.running.beside.shared_process().warm_up()"
 
 # A clean namespace and cells that count from 1, in a kernel that has executed another notebook.
 _FORGET = "get_ipython().reset(new_session=True)"
@@ -60,12 +60,13 @@ class WarmKernel:
 
     Parameters
     ----------
-    writes_pages : bool, default=True
-        Whether each notebook writes the pages of what it has shown; otherwise they are left to the caller.
+    in_series : bool, default=False
+        Whether it executes several notebooks, for a caller who writes the pages at the end. Otherwise each notebook
+        writes the pages of what it has shown.
     """
 
-    def __init__(self, *, writes_pages: bool = True) -> None:
-        self._preparation = _HEAVY if writes_pages else _HEAVY + _PAGES_LATER
+    def __init__(self, *, in_series: bool = False) -> None:
+        self._preparation = _HEAVY + _IN_SERIES if in_series else _HEAVY
         self.manager = SocketKernelManager(kernel_name="python3")
 
     def __enter__(self) -> Self:

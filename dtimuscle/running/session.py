@@ -16,7 +16,7 @@ from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
 from dtimuscle.rating import Rating, Verdict
 from dtimuscle.replication.published import PublishedStudy
-from dtimuscle.running.beside import Beside, Later
+from dtimuscle.running.beside import Beside, Later, shared_process
 from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.cohort_page import (
     CohortReview,
@@ -54,8 +54,8 @@ Result = TypeVar("Result")
 # A figure may leave its page, so it says by itself what its data are.
 SIMULATED = "Simulated data, not patients"
 
-# Whether a notebook that is closed writes pages; whoever executes one notebook after the other writes them at the end.
-writes_pages = True
+# Whether this process executes one notebook after the other, for somebody who writes the pages at the end.
+in_series = False
 
 
 class HasEstimates(Protocol):
@@ -85,7 +85,7 @@ class Session:
     _issues: list[Issue] = field(default_factory=list, repr=False)
     _n_shown: int = field(default=0, repr=False)
     _processed: dict[str, Processing] = field(default_factory=dict, repr=False)
-    _beside: Beside = field(default_factory=Beside, repr=False)
+    _beside: Beside = field(default_factory=shared_process, repr=False)
     _slides: list[Later] = field(default_factory=list, repr=False)
 
     @cached_property
@@ -432,9 +432,9 @@ class Session:
         for slide in self._slides:
             slide.result()
         self._slides.clear()
-        self._beside.close()
         self.run.write_issues(self.notebook, tuple(self._issues))
-        if writes_pages:
+        if not in_series:
+            self._beside.close()
             write_pages(self.run, self.study, is_simulated=self.is_simulated, notebook=self.notebook)
         return Link(self.run.folder / "index.html")
 

@@ -98,7 +98,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     with ExitStack() as stack:
         # The kernel makes itself ready while the participants are worked on, if it is sure to be needed.
         is_sure = not all(part.is_kept for part in plan_notebooks(MODEL_NOTEBOOKS, study, run))
-        kernel = stack.enter_context(WarmKernel(writes_pages=False)) if is_sure else None
+        kernel = stack.enter_context(WarmKernel(in_series=True)) if is_sure else None
         processing = process(dataset, study, progress=progress) if dataset else None
         second = read_second(processing, study, progress=progress) if processing else None
         seconds = {"participants": time.monotonic() - begun}
@@ -115,7 +115,7 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
         seconds |= {name: run.read_receipt(name)["seconds"] for name in kept}
         pending = [part for part in parts if not part.is_kept]
         if pending:
-            kernel = kernel or stack.enter_context(WarmKernel(writes_pages=False))
+            kernel = kernel or stack.enter_context(WarmKernel(in_series=True))
             executed = _execute(pending, study, run, processings, kernel=kernel, progress=progress)
             kept += executed.kept
             seconds |= executed.seconds
