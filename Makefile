@@ -52,7 +52,7 @@ lock: ## Choose the newest versions that pyproject.toml allows (needs uv)
 
 .PHONY: clean
 clean: ## Remove simulated data, derivatives, reports and caches
-	rm -rf data/simulated data/derivatives
+	rm -rf data/simulated data/derivatives data/results
 	find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./.venv -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

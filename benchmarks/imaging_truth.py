@@ -36,7 +36,7 @@ from dtimuscle.imaging.participant import Preprocessed, TensorSignal, fit, measu
 from dtimuscle.imaging.roi import eroded_labels
 from dtimuscle.imaging.tensor import TensorFit
 from dtimuscle.imaging.unring import unring
-from dtimuscle.presentation.style import INK, MODEL_COLOURS, MUTED, WIDE, drawing, to_png
+from dtimuscle.presentation.style import INK, MODEL_COLOURS, MUTED, WIDE, Slide, drawing
 from dtimuscle.running.studies import read_protocol
 from dtimuscle.simulation.effects import ScanEffects
 from dtimuscle.simulation.phantom import scan_phantom
@@ -388,7 +388,7 @@ def figure(voxels: pd.DataFrame, muscles: pd.DataFrame) -> bytes:
                 )
             axis.set(title=title, xlabel="mean of voxels less truth", ylim=(len(chains) - 0.4, -0.6))
             axis.set_yticks(range(len(chains)), [chain.replace("kit without", "no") for chain in chains])
-    return to_png(drawn)
+    return Slide(drawn).to_png()
 
 
 def document(voxels: pd.DataFrame, muscles: pd.DataFrame, seconds: float) -> str:

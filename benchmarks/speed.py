@@ -900,7 +900,7 @@ def figure(ways: Sequence[Way]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    from dtimuscle.presentation.style import INK, PAPER, WIDE, drawing, to_png
+    from dtimuscle.presentation.style import INK, PAPER, WIDE, Slide, drawing
 
     shown = [way for way in ways if not way.step.startswith(("WLS", "OLS"))]
     names = list(dict.fromkeys(way.step for way in shown))
@@ -930,7 +930,7 @@ def figure(ways: Sequence[Way]) -> bytes:
         axis.grid(axis="x", visible=True)
         axis.spines["left"].set_visible(False)
         axis.set_title("Seconds for each step and for the chain", color=INK)
-        return to_png(drawn)
+        return Slide(drawn).to_png()
 
 
 def document(

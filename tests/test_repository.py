@@ -105,6 +105,7 @@ def test_no_file_is_large(shipped):
         ("data/muscles.tsv", False),
         ("data/simulated/published_means/participants.tsv", True),
         ("data/derivatives/x/roi.tsv", True),
+        ("data/results/x/output.pkl", True),
         (".venv/bin/python", True),
     ],
 )

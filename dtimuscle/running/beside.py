@@ -6,7 +6,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import cache, partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from joblib import Memory
 
 from dtimuscle.running.pool import processes
 from dtimuscle.threads import n_threads
@@ -96,6 +99,27 @@ class Beside:
         """Wait for what was begun, and let the process end."""
         self._stack.close()
         self._executor = None
+
+
+def recall(folder: Path, function: Callable[..., Result], *values: Any, **named: Any) -> Result:
+    """Return what a function returned when it was called with the same values before, or call it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results are kept.
+    function : callable
+        Importable by name, without side effects.
+    *values, **named : object
+        What it is called with.
+
+    Returns
+    -------
+    object
+        What the function returns.
+    """
+    found: Result = Memory(folder, verbose=0).cache(function)(*values, **named)
+    return found
 
 
 @cache

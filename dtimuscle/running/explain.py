@@ -10,6 +10,7 @@ from dtimuscle.running.cohort import cohort_folder
 from dtimuscle.running.kept import Part, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS
+from dtimuscle.running.participant_pages import plan_participant_pages
 from dtimuscle.running.participants import Outcome, Processing, find_outcome, step_inputs, steps_of
 from dtimuscle.running.session import open_dataset
 from dtimuscle.running.study import MODEL_NOTEBOOKS, check_settings, choose_notebooks
@@ -28,7 +29,7 @@ TITLES = {
 }
 KERNELS, COHORT = "Modules with kernels", "Simulated cohort"
 SECOND_LABELS, SECOND_MUSCLES = "Second reader's labels", "Muscles, second reader"
-NOTEBOOK = "Notebook"
+NOTEBOOK, PAGES = "Notebook", "Participants' pages"
 
 NEVER_MADE = "never made with these settings"
 NEVER = "never computed"
@@ -130,6 +131,8 @@ def _from_nothing(study: Study) -> tuple[Plan, ...]:
     if simulation.second_reader_mm:
         titles += [SECOND_LABELS, SECOND_MUSCLES]
     notebooks = [Plan(f"{NOTEBOOK} {name}", 0, 1, follows) for name in NOTEBOOKS]
+    if study.execution.participant_pages:
+        notebooks.append(Plan(PAGES, 0, n, follows))
     cohort = Plan(COHORT, 0, n, (Reason(NEVER_MADE),))
     return (*_of_kernels(), cohort, *(Plan(title, 0, n, follows) for title in titles), *notebooks)
 
@@ -268,7 +271,12 @@ def _of_notebooks(dataset: Dataset, study: Study, place: Derivatives, run: Run) 
         again = bids.read_by(dataset, labels)
         processings.append(_found(again, study, derivatives.derivatives_by(place, labels)))
     notebooks, _ = choose_notebooks(processings[0])
-    return [_of_notebook(part) for part in plan_notebooks(notebooks, study, run, processings)]
+    plans = [_of_notebook(part) for part in plan_notebooks(notebooks, study, run, processings)]
+    if study.execution.participant_pages and processings[0].scans:
+        part = plan_participant_pages(run, study, processings[0])
+        n, words = len(processings[0].scans), tuple(map(Reason, part.reasons))
+        plans.append(Plan(PAGES, n, 0) if part.is_kept else Plan(PAGES, 0, n, words))
+    return plans
 
 
 def _found(dataset: Dataset, study: Study, place: Derivatives) -> Processing:
@@ -284,6 +292,8 @@ def _of_notebooks_beforehand(dataset: Dataset, study: Study, place: Derivatives,
     for part in plan_notebooks(notebooks, study, run):
         sure = tuple(why for why in part.reasons if not why.startswith(OF_PARTICIPANTS))
         plans.append(_of_notebook(replace(part, reasons=sure or (PERHAPS,))))
+    if study.execution.participant_pages and dataset.scans:
+        plans.append(Plan(PAGES, 0, len(dataset.scans), (Reason(PERHAPS),)))
     return plans
 
 

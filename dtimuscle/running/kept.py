@@ -236,6 +236,11 @@ def _program(notebook: str) -> dict[str, str]:
     }
 
 
+def kept_results() -> Path:
+    """Return the folder of what statistical functions returned in this version of the kit, its packages and Python."""
+    return places.results_folder() / fingerprint([_kit(), versions()])
+
+
 @cache
 def _kit() -> str:
     """Hash the package and the data files of the kit."""

@@ -29,7 +29,7 @@ from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.presentation.participant_page import PageSection, participant_page, participants_page
 from dtimuscle.rating import Rating, ScanNumbers
 from dtimuscle.running.cohort_page import rate_scans
-from dtimuscle.running.kept import plan_pages
+from dtimuscle.running.kept import Part, plan_pages
 from dtimuscle.running.labels import read_muscles, with_atlases
 from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import TAG
@@ -506,6 +506,30 @@ class PagesWritten:
     is_kept: bool = False
 
 
+def plan_participant_pages(run: Run, study: Study, processing: Processing) -> Part:
+    """Find out whether the page of each participant has to be written.
+
+    Parameters
+    ----------
+    run : Run
+        Folder of the results.
+    study : Study
+        Settings of the run.
+    processing : Processing
+        What became of each participant, up to the muscles.
+
+    Returns
+    -------
+    Part
+        All pages together.
+    """
+    return _plan_of(_pages_of(run, study, processing), processing)
+
+
+def _plan_of(pages: RunPages, processing: Processing) -> Part:
+    return plan_pages(pages.run, processing, _shown_on(pages))
+
+
 def write_participant_pages(
     run: Run, study: Study, processing: Processing, *, progress: Progress, command: str = ""
 ) -> PagesWritten:
@@ -531,7 +555,7 @@ def write_participant_pages(
     """
     begun = time.monotonic()
     pages = _pages_of(run, study, processing, command=command)
-    part = plan_pages(run, processing, _shown_on(pages))
+    part = _plan_of(pages, processing)
     if part.is_kept:
         return PagesWritten((), run.read_receipt(part.name)["seconds"], is_kept=True)
 

@@ -16,7 +16,7 @@ from dtimuscle.muscles import MuscleLabels, MuscleRegistry
 from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
 from dtimuscle.rating import Rating, Verdict
 from dtimuscle.replication.published import PublishedStudy
-from dtimuscle.running.beside import Beside, Later, shared_process
+from dtimuscle.running.beside import Beside, Later, recall, shared_process
 from dtimuscle.running.cohort import simulate_cohort
 from dtimuscle.running.cohort_page import (
     CohortReview,
@@ -27,6 +27,7 @@ from dtimuscle.running.cohort_page import (
     review_cohort,
     without,
 )
+from dtimuscle.running.kept import kept_results
 from dtimuscle.running.labels import read_muscles
 from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
@@ -385,7 +386,9 @@ class Session:
         return Ticker(what)
 
     def begin(self, what: str, function: Callable[..., Result], *values: Any, **named: Any) -> Callable[[], Result]:
-        """Begin a calculation that is needed later; another process works on it if there is a core for it.
+        """Begin a calculation that is needed later, or find what it returned before.
+
+        Another process works on it if there is a core for it.
 
         Parameters
         ----------
@@ -401,7 +404,7 @@ class Session:
         callable
             Waits for the end, says so below the cell if that takes a while, and returns what the function does.
         """
-        later = self._beside.start(function, *values, **named)
+        later = self._beside.start(recall, kept_results(), function, *values, **named)
         return lambda: later.result(Waiting(what))
 
     def show(self, exhibit: Exhibit) -> Exhibit:

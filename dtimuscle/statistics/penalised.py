@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from dtimuscle.statistics.complete_cases import complete_cases, is_constant
 from dtimuscle.statistics.elastic_net import fit_path
 from dtimuscle.statistics.resampling import Progress, generator_for
 from dtimuscle.statistics.terms import odds_ratio_of, step_of
-from dtimuscle.statistics.validation import Predictor, Recipe
+from dtimuscle.statistics.validation import Predictor, Recipe, recipe_of_sets
 from dtimuscle.threads import share_out
 
 Floats = NDArray[np.floating]
@@ -401,34 +402,36 @@ def penalised_recipe(
     _check_choices(ratios, n_penalties, folds, repeats=1)
     grid = _grid(ratios, n_penalties)
 
-    def fit(values: Floats, is_event: NDArray[np.bool_]) -> Predictor:
-        found = fit_each(values, is_event, [np.arange(len(values))])[0]
-        if isinstance(found, StatisticsError):
-            raise found
-        return found
+    fit_each = partial(_fit_each, folds=folds, grid=grid, seed=seed)
+    return recipe_of_sets(name or ("ridge" if ratios == (0.0,) else "penalised"), columns, fit_each)
 
-    def fit_each(
-        values: Floats, is_event: NDArray[np.bool_], sets: Sequence[Integers]
-    ) -> list[Predictor | StatisticsError]:
-        is_event = np.asarray(is_event, dtype=bool)
-        smaller = [int(min(is_event[rows].sum(), (~is_event[rows]).sum())) for rows in sets]
-        found: list[Predictor | StatisticsError] = [_too_few(n) for n in smaller]
-        blocks = [
-            block
-            for n in range(2, folds + 1)
-            for block in _blocks([i for i, m in enumerate(smaller) if min(m, folds) == n])
-        ]
 
-        def fit_block(block: list[int]) -> list[Predictor]:
-            n_inner = min(smaller[block[0]], folds)
-            return _fit_sets(values, is_event, [sets[i] for i in block], n_inner=n_inner, grid=grid, seed=seed)
+def _fit_each(
+    values: Floats,
+    is_event: NDArray[np.bool_],
+    sets: Sequence[Integers],
+    *,
+    folds: int,
+    grid: list[tuple[float, float]],
+    seed: int,
+) -> list[Predictor | StatisticsError]:
+    is_event = np.asarray(is_event, dtype=bool)
+    smaller = [int(min(is_event[rows].sum(), (~is_event[rows]).sum())) for rows in sets]
+    found: list[Predictor | StatisticsError] = [_too_few(n) for n in smaller]
+    blocks = [
+        block
+        for n in range(2, folds + 1)
+        for block in _blocks([i for i, m in enumerate(smaller) if min(m, folds) == n])
+    ]
 
-        for block, predictors in zip(blocks, share_out(fit_block, blocks), strict=True):
-            for i, predictor in zip(block, predictors, strict=True):
-                found[i] = predictor
-        return found
+    def fit_block(block: list[int]) -> list[Predictor]:
+        n_inner = min(smaller[block[0]], folds)
+        return _fit_sets(values, is_event, [sets[i] for i in block], n_inner=n_inner, grid=grid, seed=seed)
 
-    return Recipe(name or ("ridge" if ratios == (0.0,) else "penalised"), tuple(columns), fit, fit_each)
+    for block, predictors in zip(blocks, share_out(fit_block, blocks), strict=True):
+        for i, predictor in zip(block, predictors, strict=True):
+            found[i] = predictor
+    return found
 
 
 def _too_few(smaller: int) -> StatisticsError:

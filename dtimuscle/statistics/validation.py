@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,11 @@ from dtimuscle.statistics.resampling import Progress, generator_for
 
 # Gives the predicted probability of poor muscle function for rows of features.
 Predictor = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+
+# Gives a predictor, or why there is none, for each set of rows of features and outcomes.
+FitEach = Callable[
+    [NDArray[np.floating], NDArray[np.bool_], Sequence[NDArray[np.integer]]], Sequence[Predictor | StatisticsError]
+]
 
 # Log odds that differ by less than this are those of a model that tells nobody apart.
 CONSTANT_LOG_ODDS = 1e-9
@@ -45,13 +51,29 @@ class Recipe:
     name: str
     columns: tuple[str, ...]
     fit: Callable[[NDArray[np.floating], NDArray[np.bool_]], Predictor]
-    fit_each: (
-        Callable[
-            [NDArray[np.floating], NDArray[np.bool_], Sequence[NDArray[np.integer]]],
-            Sequence[Predictor | StatisticsError],
-        ]
-        | None
-    ) = None
+    fit_each: FitEach | None = None
+
+
+def recipe_of_sets(name: str, columns: Sequence[str], fit_each: FitEach) -> Recipe:
+    """Return a recipe that fits several sets of rows together, and one as a set of its own.
+
+    Parameters
+    ----------
+    name : str
+        The model.
+    columns : sequence of str
+        Features that it is given.
+    fit_each : callable
+        As in `Recipe`.
+    """
+    return Recipe(name, tuple(columns), partial(_fit_alone, fit_each), fit_each)
+
+
+def _fit_alone(fit_each: FitEach, features: NDArray[np.floating], is_event: NDArray[np.bool_]) -> Predictor:
+    (found,) = fit_each(features, is_event, [np.arange(len(features))])
+    if isinstance(found, StatisticsError):
+        raise found
+    return found
 
 
 @dataclass(frozen=True)

@@ -146,3 +146,14 @@ def derivatives_folder() -> Path:
         It may not exist yet.
     """
     return cache_folder() / "derivatives"
+
+
+def results_folder() -> Path:
+    """Return the folder of what statistical functions have returned before.
+
+    Returns
+    -------
+    Path
+        It may not exist yet.
+    """
+    return cache_folder() / "results"

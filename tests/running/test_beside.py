@@ -1,11 +1,13 @@
 import os
 import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.running import beside
-from dtimuscle.running.beside import Beside
+from dtimuscle.running.beside import Beside, recall
 
 
 def refuse(words: str) -> None:
@@ -59,3 +61,28 @@ def test_who_waits_is_told_again_and_again(monkeypatch):
     made.start(time.sleep, 0.3).result(lambda: told.append(1))
     made.close()
     assert len(told) > 2
+
+
+def count(path: Path, table: pd.DataFrame, *, times: int = 1) -> float:
+    """Leave a trace of each call."""
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("called\n")
+    return float(table["x"].sum()) * times
+
+
+def test_what_was_called_with_the_same_values_before_is_found_again(process, tmp_path):
+    trace, kept = tmp_path / "trace.txt", tmp_path / "kept"
+    table = pd.DataFrame({"x": [1.0, 2.0]})
+
+    def ask(folder: Path = kept, **named: int) -> float:
+        return process.start(recall, folder, count, trace, table.copy(), **named).result()
+
+    def n_calls() -> int:
+        return len(trace.read_text(encoding="utf-8").splitlines())
+
+    assert (ask(), ask(), n_calls()) == (3.0, 3.0, 1)
+    assert (ask(times=2), n_calls()) == (6.0, 2)
+    table.loc[1, "x"] = 3.0
+    assert (ask(), n_calls()) == (4.0, 3)
+    # Another version of the kit has a folder of its own.
+    assert (ask(tmp_path / "newer"), n_calls()) == (4.0, 4)

@@ -7,10 +7,12 @@ import pytest
 from dtimuscle.imaging import kernels
 from dtimuscle.running import explain
 from dtimuscle.running.explain import FOLLOWS, NEVER, NEVER_MADE, Plan, explain_study
+from dtimuscle.running.participant_pages import plan_participant_pages
 from dtimuscle.running.participants import process
 from dtimuscle.settings import Study
 from dtimuscle.store import bids, derivatives, places
 from dtimuscle.store.bids import read_dataset
+from dtimuscle.store.runs import Run
 
 PLAIN = Study().with_values(
     denoise=False,
@@ -194,6 +196,17 @@ def test_notebooks_wait_for_participants_and_say_so(made, study, tmp_path, monke
     plans = explained(study.with_values(min_voxels=2), tmp_path)
     assert str(plans["Notebook 01_preprocessing"].reasons[0]) == explain.PERHAPS
     assert str(plans["Notebook x"].reasons[0]) == "settings"
+
+
+def test_pages_of_participants_are_told_unless_nobody_wants_them(made, study, tmp_path):
+    told = explained(study, tmp_path)[explain.PAGES]
+    assert (told.n_found, told.n_pending) == (0, 4)
+    assert [str(reason) for reason in told.reasons] == ["never made in this folder"]
+    run = Run((tmp_path / "run").resolve())
+    part = plan_participant_pages(run, study, made)
+    run.write_receipt(part.name, part.basis, [], seconds=1)
+    assert explained(study, tmp_path)[explain.PAGES] == Plan(explain.PAGES, 4, 0)
+    assert explain.PAGES not in explained(study.with_values(participant_pages=False), tmp_path)
 
 
 def test_missing_kernels_are_told_when_something_needs_them(made, study, tmp_path, monkeypatch):

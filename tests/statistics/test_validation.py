@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from dtimuscle.errors import StatisticsError
 from dtimuscle.issues import Severity
-from dtimuscle.statistics import validation
+from dtimuscle.statistics import recipes, validation
 from dtimuscle.statistics.likelihood import maximise_likelihood
 from dtimuscle.statistics.logistic import fit_logistic
 from dtimuscle.statistics.penalised import penalised_recipe
@@ -384,3 +384,29 @@ def test_models_of_different_outcomes_can_be_fitted_at_once():
         alone = maximise_likelihood(designs[number : number + 1], is_event[number])
         np.testing.assert_array_equal(together.terms[number], alone.terms[0])
         np.testing.assert_array_equal(together.covariance[number], alone.covariance[0])
+
+
+@pytest.mark.parametrize("recipe", [maximum_likelihood_recipe("all", NAMES), entry_recipe("entered", NAMES, 0.3)])
+@pytest.mark.parametrize("effect", [0.0, 0.8, 30.0])
+def test_models_of_many_sets_are_those_of_each_alone(recipe, effect):
+    features, poor = patients(effect)
+    values, is_event = features.to_numpy(copy=True), poor.to_numpy(dtype=bool)
+    values[:, 4] = values[:, 3] + values[:, 2]  # adds nothing
+    values[60:, 5] = values[60, 5]
+    rng = np.random.default_rng(1)
+    # Of two sizes; in the last one a feature is constant.
+    sets = [*rng.integers(0, 100, (5, 100)), *rng.integers(0, 100, (3, 80)), np.r_[:5, 60:100]]
+    together = recipe.fit_each(values, is_event, sets)
+    for rows, model in zip(sets, together, strict=True):
+        alone = recipe.fit(values[rows], is_event[rows])
+        assert model(values) == pytest.approx(alone(values), rel=1e-9, abs=1e-12)
+
+
+def test_a_set_is_fitted_alike_in_blocks_of_any_size(monkeypatch):
+    features, poor = patients(0.5)
+    recipe, values, is_event = entry_recipe("entered", NAMES, 0.3), features.to_numpy(), poor.to_numpy(dtype=bool)
+    sets = list(np.random.default_rng(1).integers(0, 100, (7, 100)))
+    at_once = recipe.fit_each(values, is_event, sets)
+    monkeypatch.setattr(recipes, "LARGEST_BLOCK", 1300)
+    for one, other in zip(at_once, recipe.fit_each(values, is_event, sets), strict=True):
+        assert one(values) == pytest.approx(other(values), rel=1e-9, abs=1e-12)
