@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from dtimuscle.errors import NotebookError, SettingsError
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.notebooks import execute, notebook_path
 from dtimuscle.running.participants import process
-from dtimuscle.running.session import open_dataset
 from dtimuscle.settings import Study
 from dtimuscle.store import places
 from dtimuscle.store.runs import Run

@@ -10,7 +10,7 @@ import pandas as pd
 from dtimuscle.errors import SimulationError
 from dtimuscle.running.pool import Progress, Silent, map_in_order
 from dtimuscle.running.studies import read_protocol, read_scenario
-from dtimuscle.settings import SimulationSettings, fingerprint
+from dtimuscle.settings import SimulationSettings, Study, fingerprint
 from dtimuscle.simulation.anatomy import build_thighs
 from dtimuscle.simulation.cohort import draw_cohort, participant_rng
 from dtimuscle.simulation.effects import ScanEffects, Wasting, draw_poses
@@ -34,6 +34,28 @@ class _Patient:
     participant_id: str
     parameters: pd.DataFrame
     grade: int
+
+
+def open_dataset(study: Study, *, progress: Progress | None = None) -> bids.Dataset:
+    """Find a study's scans, simulating them when no dataset is given.
+
+    Parameters
+    ----------
+    study : Study
+        Sections `data`, `simulation` and `execution` count.
+    progress : Progress, optional
+        Who is told how far the simulation is.
+
+    Returns
+    -------
+    Dataset
+        The scans.
+    """
+    if study.data.dataset:
+        labels = Path(study.data.labels) if study.data.labels else None
+        fat_fraction = Path(study.data.fat_fraction) if study.data.fat_fraction else None
+        return bids.read_dataset(Path(study.data.dataset), labels, fat_fraction)
+    return bids.read_dataset(simulate_cohort(study.simulation, workers=study.execution.workers, progress=progress))
 
 
 def simulate_cohort(settings: SimulationSettings, *, workers: int = 0, progress: Progress | None = None) -> Path:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dtimuscle.running.cohort import cohort_folder
+from dtimuscle.running.cohort import cohort_folder, open_dataset
 from dtimuscle.running.kept import Part, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.participant_pages import plan_participant_pages
 from dtimuscle.running.participants import Outcome, Processing, find_outcome, step_inputs, steps_of
-from dtimuscle.running.session import open_dataset
 from dtimuscle.running.study import MODEL_NOTEBOOKS, check_settings, choose_notebooks
 from dtimuscle.settings import Study
 from dtimuscle.store import bids, derivatives

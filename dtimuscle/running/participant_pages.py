@@ -28,6 +28,7 @@ from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.presentation.participant_page import PageSection, participant_page, participants_page
 from dtimuscle.rating import Rating, ScanNumbers
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.cohort_page import rate_scans
 from dtimuscle.running.kept import Part, plan_pages
 from dtimuscle.running.labels import read_muscles, with_atlases
@@ -36,7 +37,7 @@ from dtimuscle.running.parameters import TAG
 from dtimuscle.running.participants import Outcome, Processing, process_alone
 from dtimuscle.running.pool import Progress, map_in_order
 from dtimuscle.running.report import page_context, shown_on_all_pages
-from dtimuscle.running.session import SIMULATED, open_dataset
+from dtimuscle.running.session import SIMULATED
 from dtimuscle.running.session import Link as WrittenFile
 from dtimuscle.settings import Study
 from dtimuscle.store import derivatives, places

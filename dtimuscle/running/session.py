@@ -17,7 +17,7 @@ from dtimuscle.presentation.exhibit import Exhibit, shows_simulation
 from dtimuscle.rating import Rating, Verdict
 from dtimuscle.replication.published import PublishedStudy
 from dtimuscle.running.beside import Beside, Later, recall, shared_process
-from dtimuscle.running.cohort import simulate_cohort
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.cohort_page import (
     CohortReview,
     exclude_by_hand,
@@ -33,7 +33,6 @@ from dtimuscle.running.notebooks import NOTEBOOKS, execute, notebook_path, param
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import given_parameters
 from dtimuscle.running.participants import Processing, process
-from dtimuscle.running.pool import Progress
 from dtimuscle.running.progress import NotebookProgress, Ticker, Waiting
 from dtimuscle.running.readers import ReadTwice, compare_readers, read_second
 from dtimuscle.running.report import draw_slide, show_exhibit, write_pages
@@ -44,7 +43,7 @@ from dtimuscle.statistics.estimates import Estimate, estimates_from_frame, estim
 from dtimuscle.statistics.reliability import Reliability, measure_all_features
 from dtimuscle.statistics.repeated import Pairing, between_sessions
 from dtimuscle.store import places
-from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_dataset, read_description, read_truth
+from dtimuscle.store.bids import Dataset, Scan, is_simulated, read_description, read_truth
 from dtimuscle.store.derivatives import derivatives_of
 from dtimuscle.store.images import read_grid
 from dtimuscle.store.registry import read_registry, read_study, with_absolute_paths
@@ -501,25 +500,3 @@ def open_session(
     run.write_study(study)
     run.forget_exhibits(notebook)
     return Session(notebook, run, study)
-
-
-def open_dataset(study: Study, *, progress: Progress | None = None) -> Dataset:
-    """Find a study's scans, simulating them when no dataset is given.
-
-    Parameters
-    ----------
-    study : Study
-        Sections `data`, `simulation` and `execution` count.
-    progress : Progress, optional
-        Who is told how far the simulation is.
-
-    Returns
-    -------
-    Dataset
-        The scans.
-    """
-    if study.data.dataset:
-        labels = Path(study.data.labels) if study.data.labels else None
-        fat_fraction = Path(study.data.fat_fraction) if study.data.fat_fraction else None
-        return read_dataset(Path(study.data.dataset), labels, fat_fraction)
-    return read_dataset(simulate_cohort(study.simulation, workers=study.execution.workers, progress=progress))

@@ -10,18 +10,16 @@ from dtimuscle.errors import DtiMuscleError, SettingsError
 from dtimuscle.issues import Issue, Severity
 from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.cohort_page import require_known
 from dtimuscle.running.kept import ESTIMATES, PARTICIPANT_PAGES, Part, page_of, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS, WarmKernel, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
 from dtimuscle.running.parameters import check_parameters
-from dtimuscle.running.participant_pages import write_participant_pages
 from dtimuscle.running.participants import Outcome, Processing, process
 from dtimuscle.running.pool import Progress
 from dtimuscle.running.readers import read_second, second_failures, second_labels
-from dtimuscle.running.report import write_pages
-from dtimuscle.running.session import open_dataset
 from dtimuscle.running.studies import read_published
 from dtimuscle.settings import Study
 from dtimuscle.statistics.features import feature_name
@@ -121,6 +119,8 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
             seconds |= executed.seconds
             failures += executed.failures
     if processing and wants_pages:
+        from dtimuscle.running.participant_pages import write_participant_pages  # pages take two seconds to import
+
         written = write_participant_pages(run, study, processing, progress=progress, command=command)
         failures += written.failures
         if written.is_kept:
@@ -298,6 +298,8 @@ def _write_pages(
     else:
         simulated = bool(run.has_roi_table and run.read_roi_table()["is_simulated"].any())
         inputs = {"roi_table": file_digest(Path(study.data.roi_table))}
+    from dtimuscle.running.report import write_pages  # as above: the kernel starts meanwhile
+
     # What was kept took its seconds when it was made.
     made = {name: run.read_receipt(name)["finished"] for name in kept}
     run.write_record(study, is_simulated=simulated, command=command, seconds=seconds, kept=made, inputs=inputs)

@@ -11,6 +11,7 @@ import pytest
 from dtimuscle.errors import DatasetError, NotebookError, SettingsError
 from dtimuscle.running import participant_pages as pages
 from dtimuscle.running import study as running
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import read_parameters
 from dtimuscle.running.participant_pages import (
@@ -22,7 +23,6 @@ from dtimuscle.running.participant_pages import (
 )
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.pool import Silent
-from dtimuscle.running.session import open_dataset
 from dtimuscle.settings import Study
 from dtimuscle.store.runs import Run
 

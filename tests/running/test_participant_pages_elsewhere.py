@@ -6,11 +6,11 @@ import warnings
 
 import pytest
 
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.notebooks import SocketKernelManager, notebook_path
 from dtimuscle.running.participant_pages import NOTEBOOK, write_participant_pages
 from dtimuscle.running.participants import Processing, process
 from dtimuscle.running.pool import Silent
-from dtimuscle.running.session import open_dataset
 from dtimuscle.settings import Study
 from dtimuscle.store.runs import Run
 
