@@ -175,8 +175,8 @@ def _execute(notebook: str, parameters: dict[str, Any], run: Run, kernel: WarmKe
     check_parameters(source, parameters)
     output = run.notebook_file(notebook)
     output.parent.mkdir(parents=True, exist_ok=True)
-    kernel.forget()
     with _without_deprecations():
+        # These take seconds, in which the kernel makes itself ready.
         from papermill import PapermillExecutionError, execute_notebook
         from papermill.clientwrap import PapermillNotebookClient
         from papermill.engines import NBClientEngine, papermill_engines
@@ -194,6 +194,7 @@ def _execute(notebook: str, parameters: dict[str, Any], run: Run, kernel: WarmKe
                         client.kc.stop_channels()
 
         papermill_engines.register(ENGINE, WarmEngine)
+        kernel.forget()
         try:
             return execute_notebook(
                 source,
@@ -203,6 +204,8 @@ def _execute(notebook: str, parameters: dict[str, Any], run: Run, kernel: WarmKe
                 kernel_name="python3",
                 progress_bar=False,
                 engine_name=ENGINE,
+                # Every half minute and at the end, failed or not, instead of megabytes before and after each cell.
+                request_save_on_cell_execute=False,
             )
         except PapermillExecutionError as error:
             what = str(error.evalue).strip() or error.ename

@@ -97,6 +97,9 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
         # The kernel makes itself ready while the participants are worked on, if it is sure to be needed.
         is_sure = not all(part.is_kept for part in plan_notebooks(MODEL_NOTEBOOKS, study, run))
         kernel = stack.enter_context(WarmKernel(in_series=True)) if is_sure else None
+        # Pages take two seconds to import, in which the kernel makes itself ready.
+        from dtimuscle.running.participant_pages import write_participant_pages
+
         processing = process(dataset, study, progress=progress) if dataset else None
         second = read_second(processing, study, progress=progress) if processing else None
         seconds = {"participants": time.monotonic() - begun}
@@ -119,8 +122,6 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
             seconds |= executed.seconds
             failures += executed.failures
     if processing and wants_pages:
-        from dtimuscle.running.participant_pages import write_participant_pages  # pages take two seconds to import
-
         written = write_participant_pages(run, study, processing, progress=progress, command=command)
         failures += written.failures
         if written.is_kept:
@@ -298,7 +299,7 @@ def _write_pages(
     else:
         simulated = bool(run.has_roi_table and run.read_roi_table()["is_simulated"].any())
         inputs = {"roi_table": file_digest(Path(study.data.roi_table))}
-    from dtimuscle.running.report import write_pages  # as above: the kernel starts meanwhile
+    from dtimuscle.running.report import write_pages  # with the participants' pages, while the kernel starts
 
     # What was kept took its seconds when it was made.
     made = {name: run.read_receipt(name)["finished"] for name in kept}
