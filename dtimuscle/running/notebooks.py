@@ -204,7 +204,7 @@ def _execute(notebook: str, parameters: dict[str, Any], run: Run, kernel: WarmKe
                 kernel_name="python3",
                 progress_bar=False,
                 engine_name=ENGINE,
-                # Every half minute and at the end, failed or not, instead of megabytes before and after each cell.
+                # At the end, failed or not, instead of megabytes before and after each cell.
                 request_save_on_cell_execute=False,
             )
         except PapermillExecutionError as error:
