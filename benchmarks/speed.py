@@ -962,7 +962,8 @@ def document(
         f"{MOTION['eddy_percent']:g} % and {MOTION['eddy_shift_mm']:g} mm.",
         "",
         "```",
-        "python benchmarks/speed.py",
+        "python benchmarks/speed.py"
+        + ("" if bench.slow_repeats == bench.repeats else f" --dipy-repeats {bench.slow_repeats}"),
         "```",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}; {processor()}; {bench.threads} threads for everybody; {seconds / 60:.0f} min. "
@@ -970,7 +971,7 @@ def document(
         f"{version('numba')}, DIPY {version('dipy')}{mrtrix_version() if bench.has_mrtrix else ''}.",
         "",
         f"Each group of rows was timed in turns, A B C A B C, {bench.repeats} times after a warm-up; DIPY's slow steps "
-        f"{bench.slow_repeats} times without one. Ratios are of times in the same turn: median (lowest–highest).",
+        f"{'once' if bench.slow_repeats == 1 else f'{bench.slow_repeats} times'} without one. Ratios are of times in the same turn: median (lowest–highest).",
         "",
         "![Time of each step and chain](speed.png)",
         "",
