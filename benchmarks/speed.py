@@ -971,7 +971,8 @@ def document(
         f"{version('numba')}, DIPY {version('dipy')}{mrtrix_version() if bench.has_mrtrix else ''}.",
         "",
         f"Each group of rows was timed in turns, A B C A B C, {bench.repeats} times after a warm-up; DIPY's slow steps "
-        f"{'once' if bench.slow_repeats == 1 else f'{bench.slow_repeats} times'} without one. Ratios are of times in the same turn: median (lowest–highest).",
+        f"{'once' if bench.slow_repeats == 1 else f'{bench.slow_repeats} times'} without one. Ratios are of times in "
+        "the same turn: median (lowest–highest).",
         "",
         "![Time of each step and chain](speed.png)",
         "",
