@@ -198,8 +198,8 @@ def large_scans(numbers: Sequence[int], folder: Path) -> tuple[float, list[Scans
 
 def process_first(n: int, n_all: int, protocol: Path) -> None:
     """Process the first n participants of a simulated cohort and print the seconds; the cohort is made if need be."""
+    from dtimuscle.running.cohort import open_dataset
     from dtimuscle.running.participants import process
-    from dtimuscle.running.session import open_dataset
     from dtimuscle.settings import Study
 
     n_poor, n_good = groups(n_all)
