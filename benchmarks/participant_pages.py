@@ -14,10 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.participant_pages import write_participant_pages
 from dtimuscle.running.participants import process
 from dtimuscle.running.pool import Silent
-from dtimuscle.running.session import open_dataset
 from dtimuscle.settings import Study
 from dtimuscle.store import places
 from dtimuscle.store.runs import Run
