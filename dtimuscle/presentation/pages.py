@@ -299,7 +299,7 @@ def notebook_page(
         The page.
     """
     merged, values = _with_parameters_of_run(notebook)
-    body, _ = _notebook_exporter().from_notebook_node(merged)
+    body = _convert(merged)
     for path in filter(_is_path, sorted(values, key=len, reverse=True)):
         body = body.replace(path, _last_part(path))
     return _render(
@@ -474,14 +474,27 @@ def _render(template: str, context: PageContext, **values: object) -> str:
     return environment().get_template(template).render(context=context, **values)
 
 
+def _convert(notebook: "NotebookNode") -> str:
+    """Turn a notebook into HTML, with outputs and Markdown put aside: nbconvert would parse them all once more."""
+    aside: list[str] = []
+
+    def put_aside(html: str) -> str:
+        aside.append(without_active_content(html))
+        return f"<!--{len(aside) - 1}-->"
+
+    exporter = _notebook_exporter()
+    exporter.register_filter("without_active_content", put_aside)
+    body, _ = exporter.from_notebook_node(notebook)
+    # No other comments are left: they are no content, active or not.
+    return re.sub(r"<!--(\d+)-->", lambda found: aside[int(found[1])], body)
+
+
 @cache
 def _notebook_exporter() -> "HTMLExporter":
     from nbconvert import HTMLExporter  # takes seconds, and only the pages of notebooks need it
 
-    exporter = HTMLExporter(
+    return HTMLExporter(
         template_name="dtimuscle",
         extra_template_basedirs=[str(TEMPLATES / "nbconvert")],
         exclude_anchor_links=True,
     )
-    exporter.register_filter("without_active_content", without_active_content)
-    return exporter

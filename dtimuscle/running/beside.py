@@ -1,7 +1,8 @@
 """A process beside a notebook's own, for what takes long and what nobody waits for."""
 
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import cache, partial
@@ -29,13 +30,43 @@ class Later(Generic[Result]):
         The function with its arguments.
     future : Future, optional
         Its work in another process; without one it is done here, when the result is asked for.
+    others : sequence of Later, optional
+        What else was begun: whoever waits does of it what the other process has not come to.
     """
 
-    def __init__(self, work: Callable[[], Result], future: "Future[Result] | None" = None) -> None:
-        self._work, self._future = work, future
+    def __init__(
+        self,
+        work: Callable[[], Result],
+        future: "Future[Result] | None" = None,
+        others: "Sequence[Later[Any]]" = (),
+    ) -> None:
+        self._work, self._future, self._others = work, future, others
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the result is there."""
+        return self._future is not None and self._future.done()
+
+    def take_over(self) -> bool:
+        """Do the work here, unless another process has come to it.
+
+        Returns
+        -------
+        bool
+            Whether it was done here.
+        """
+        if self._future is None or not self._future.cancel():
+            return False
+        self._future = Future()
+        try:
+            self._future.set_result(self._work())
+        except Exception as error:
+            # It belongs to whoever asks for this result.
+            self._future.set_exception(error)
+        return True
 
     def result(self, tell: Callable[[], None] = lambda: None) -> Result:
-        """Wait for the result.
+        """Wait for the result, and meanwhile do what nobody has begun.
 
         Parameters
         ----------
@@ -48,6 +79,9 @@ class Later(Generic[Result]):
             What the function has returned.
         """
         if self._future is not None:
+            self.take_over()
+            while not self._future.done() and any(other.take_over() for other in self._others):
+                tell()
             try:
                 while wait([self._future], timeout=TELL_SECONDS).not_done:
                     tell()
@@ -63,7 +97,9 @@ class Beside:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._executor: Executor | None = None
+        self._feeder: Executor | None = None
+        self._process: Executor | None = None
+        self._begun: list[Later[Any]] = []
 
     def start(self, function: Callable[..., Result], *values: Any, **named: Any) -> Later[Result]:
         """Begin some work.
@@ -83,12 +119,16 @@ class Beside:
         work = partial(function, *values, **named)
         if n_threads() == 1:
             return Later(work)
-        if self._executor is None:
-            self._executor = self._stack.enter_context(processes(1, 1))
-        try:
-            return Later(work, self._executor.submit(work))
-        except BrokenProcessPool:
-            return Later(work)
+        if self._process is None or self._feeder is None:
+            self._process = self._stack.enter_context(processes(1, 1))
+            # Started here and now: Python looks at the main module for that, which a notebook may clear.
+            self._process.submit(os.getpid)
+            # A process is sent some work in advance, which could not be taken back.
+            self._feeder = self._stack.enter_context(ThreadPoolExecutor(1))
+        future = self._feeder.submit(_do_in, self._process, work)
+        self._begun[:] = [begun for begun in self._begun if not begun.is_done]
+        self._begun.append(Later(work, future, self._begun))
+        return self._begun[-1]
 
     def warm_up(self) -> None:
         """Let the process import what figures need, before anybody waits for one."""
@@ -98,7 +138,11 @@ class Beside:
     def close(self) -> None:
         """Wait for what was begun, and let the process end."""
         self._stack.close()
-        self._executor = None
+        self._feeder = self._process = None
+
+
+def _do_in(process: Executor, work: Callable[[], Result]) -> Result:
+    return process.submit(work).result()
 
 
 def recall(folder: Path, function: Callable[..., Result], *values: Any, **named: Any) -> Result:

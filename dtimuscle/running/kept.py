@@ -158,6 +158,28 @@ def plan_notebooks(
     return tuple(parts.values())
 
 
+def is_sure_to_run(notebook: str, study: Study, run: Run) -> bool:
+    """Tell whether a notebook has to be executed whatever becomes of the participants.
+
+    Parameters
+    ----------
+    notebook : str
+        Its name without suffix, `04_modelling`.
+    study : Study
+        All settings.
+    run : Run
+        The folder, with what an earlier run has left.
+
+    Returns
+    -------
+    bool
+        Whether it was never executed, or with other settings or another version of the kit.
+    """
+    known = run.read_receipt(notebook).get("basis", {})
+    basis = {**basis_within(notebook, study, run), **_program(notebook)}
+    return any(known.get(what) != digest for what, digest in basis.items())
+
+
 def plan_pages(run: Run, processing: Processing, shown: object) -> Part:
     """Find out whether the participants' pages have to be written.
 

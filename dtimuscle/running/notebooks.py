@@ -38,6 +38,9 @@ _HEAVY = "import dtimuscle.running.session, dtimuscle.presentation.figures, skle
 # What a kernel does besides that executes several notebooks; the process beside it makes itself ready as well.
 _IN_SERIES = "; dtimuscle.running.session.in_series = True; dtimuscle.running.beside.shared_process().warm_up()"
 
+# jsonschema would take two seconds to build grammars of addresses, which no notebook asks it to check.
+_SLOW_AND_UNUSED = "rfc3987_syntax"
+
 # A clean namespace and cells that count from 1, in a kernel that has executed another notebook.
 _FORGET = "get_ipython().reset(new_session=True)"
 
@@ -70,10 +73,12 @@ class WarmKernel:
         self.manager = SocketKernelManager(kernel_name="python3")
 
     def __enter__(self) -> Self:
-        """Start the kernel and let it import; nobody waits for that."""
+        """Start the kernel, which imports before it listens; nobody waits for that."""
         with _without_deprecations():
-            run_sync(self.manager.start_kernel)(cwd=str(places.notebooks_folder()))
-            self._tell(self._preparation, wait=False)
+            run_sync(self.manager.start_kernel)(
+                cwd=str(places.notebooks_folder()),
+                extra_arguments=[f"--IPKernelApp.exec_lines={self._preparation}"],
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,15 +88,12 @@ class WarmKernel:
 
     def forget(self) -> None:
         """Forget all variables of the notebook before."""
-        with _without_deprecations():
-            self._tell(_FORGET, wait=True)
-
-    def _tell(self, code: str, *, wait: bool) -> None:
         client = self.manager.blocking_client()
         client.start_channels()
         try:
-            client.wait_for_ready(timeout=START_SECONDS)
-            client.execute(code, silent=True, store_history=False, reply=wait)
+            with _without_deprecations():
+                client.wait_for_ready(timeout=START_SECONDS)
+                client.execute(_FORGET, silent=True, store_history=False, reply=True)
         finally:
             client.stop_channels()
 
@@ -102,6 +104,19 @@ def _without_deprecations() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
+
+
+@contextmanager
+def _without_grammars() -> Iterator[None]:
+    # An entry of None is Python's own word for "not to be had"; jsonschema then does without.
+    if {_SLOW_AND_UNUSED, "jsonschema"} & sys.modules.keys():
+        yield
+        return
+    sys.modules[_SLOW_AND_UNUSED] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[_SLOW_AND_UNUSED]
 
 
 def notebook_path(notebook: str) -> Path:
@@ -176,10 +191,12 @@ def _execute(notebook: str, parameters: dict[str, Any], run: Run, kernel: WarmKe
     output = run.notebook_file(notebook)
     output.parent.mkdir(parents=True, exist_ok=True)
     with _without_deprecations():
-        # These take seconds, in which the kernel makes itself ready.
-        from papermill import PapermillExecutionError, execute_notebook
-        from papermill.clientwrap import PapermillNotebookClient
-        from papermill.engines import NBClientEngine, papermill_engines
+        # These take a second, in which the kernel makes itself ready; the pages need nbconvert.
+        with _without_grammars():
+            import nbconvert  # noqa: F401
+            from papermill import PapermillExecutionError, execute_notebook
+            from papermill.clientwrap import PapermillNotebookClient
+            from papermill.engines import NBClientEngine, papermill_engines
 
         class WarmEngine(NBClientEngine):  # type: ignore[misc]
             """Executes in a kernel that is there already, and lets it live."""

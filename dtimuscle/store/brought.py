@@ -11,10 +11,7 @@ from typing import Any, Literal, get_args
 from zipfile import BadZipFile
 
 import numpy as np
-import openpyxl
 import pandas as pd
-import pyreadstat
-from openpyxl.utils.exceptions import InvalidFileException
 
 from dtimuscle.errors import LabelError, RoiTableError
 from dtimuscle.issues import Issue, Severity
@@ -289,6 +286,10 @@ def _read_text_table(path: Path) -> _Sheet:
 
 
 def _read_excel(path: Path) -> _Sheet:
+    # This takes a while to import, and few bring a workbook.
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         book = openpyxl.load_workbook(path, data_only=True)
     except (BadZipFile, InvalidFileException, KeyError, ValueError) as error:
@@ -310,6 +311,8 @@ def _excel_text(cell: Any) -> str | None:
 
 
 def _read_spss(path: Path) -> _Sheet:
+    import pyreadstat  # takes a while, and few bring such a file
+
     try:
         # Values that SPSS declares as missing arrive as NaN.
         table, meta = pyreadstat.read_sav(path)

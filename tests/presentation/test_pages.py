@@ -290,6 +290,13 @@ def test_active_content_is_taken_out(html, cleaned):
     assert without_active_content(html) == cleaned
 
 
+def test_a_comment_in_a_notebook_is_nothing_else(context):
+    cells = [nb.new_markdown_cell("one <!--1--> <!--0-->"), nb.new_markdown_cell("two"), nb.new_code_cell("#<!--0-->")]
+    page = notebook_page(nb.new_notebook(cells=cells), context, title="T")
+    assert page.count("<p>one") == page.count("<p>two</p>") == 1
+    assert "<!--" not in page.partition("<main")[2]
+
+
 def test_data_frames_in_notebooks_keep_their_markup(context):
     html = pd.DataFrame({"x": ["<b>"]}).to_html()
     cell = nb.new_code_cell("frame", outputs=[nb.new_output("execute_result", data={"text/html": html})])

@@ -63,6 +63,32 @@ def test_who_waits_is_told_again_and_again(monkeypatch):
     assert len(told) > 2
 
 
+def test_who_waits_does_what_the_other_process_has_not_come_to(monkeypatch):
+    monkeypatch.setattr(beside, "n_threads", lambda: 2)
+    made = Beside()
+    first = made.start(time.sleep, 2)
+    second, third, fourth = (made.start(os.getpid) for _ in range(3))
+    assert fourth.result() == os.getpid()
+    assert not first.is_done
+    assert not third.is_done
+    first.result()
+    assert second.is_done
+    assert third.is_done
+    assert {second.result(), third.result()} <= {os.getpid(), made.start(os.getpid).result()}
+    made.close()
+
+
+def test_work_that_is_taken_over_fails_where_its_result_is_asked_for(monkeypatch):
+    monkeypatch.setattr(beside, "n_threads", lambda: 2)
+    made = Beside()
+    first = made.start(time.sleep, 1)
+    failing = made.start(refuse, "no")
+    first.result()
+    with pytest.raises(StatisticsError, match="no"):
+        failing.result()
+    made.close()
+
+
 def count(path: Path, table: pd.DataFrame, *, times: int = 1) -> float:
     """Leave a trace of each call."""
     with path.open("a", encoding="utf-8") as stream:

@@ -16,6 +16,7 @@ from dtimuscle.running import study as running
 from dtimuscle.running.kept import OF_MODELS, OF_REPLICATION
 from dtimuscle.running.notebooks import notebook_path
 from dtimuscle.running.parameters import read_parameters
+from dtimuscle.running.participants import process
 from dtimuscle.running.pool import Silent
 from dtimuscle.running.study import StudyOutcome, run_study
 from dtimuscle.settings import Study
@@ -391,6 +392,24 @@ def test_a_setting_executes_only_what_reads_it_or_what_it_changed(run, make_data
     executed.clear()
     run(root, **settings)
     assert executed == names
+
+
+def test_a_kernel_starts_early_only_where_it_is_sure_to_be_needed(run, make_dataset, monkeypatch):
+    root = make_dataset(grades=GRADES)
+    order: list[str] = []
+
+    def processing(*arguments, **named):
+        order.append("participants")
+        return process(*arguments, **named)
+
+    monkeypatch.setattr(running, "WarmKernel", lambda **_: order.append("kernel") or nullcontext("kernel"))
+    monkeypatch.setattr(running, "process", processing)
+    for settings in ({}, {}, {"folds": 4}, {"folds": 4, "estimator": "wls"}):
+        run(root, **settings)
+        order.append("end")
+    assert " ".join(order).split(" end") == [
+        "kernel participants", " participants", " kernel participants", " kernel participants", "",
+    ]  # fmt: skip
 
 
 def test_a_table_of_participants_that_changed_is_read_again(run, make_dataset, executed):
