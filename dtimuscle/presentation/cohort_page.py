@@ -10,7 +10,7 @@ from dtimuscle.presentation.exhibit import Exhibit
 from dtimuscle.presentation.markup import environment
 from dtimuscle.presentation.pages import PageContext
 from dtimuscle.presentation.participant_links import from_run_folder, only_to
-from dtimuscle.presentation.tables.cohort import VERDICT_COLOURS, VERDICT_TITLES
+from dtimuscle.presentation.style import VERDICT_COLOURS, VERDICT_TITLES
 from dtimuscle.rating import Verdict
 
 # Exhibits that the page gathers, by their names: the first without a heading of its own, the others below theirs.

@@ -22,10 +22,6 @@ from dtimuscle.issues import Issue, Severity
 from dtimuscle.presentation.exhibit import Beside, Exhibit, ExhibitCard
 from dtimuscle.presentation.markup import TEMPLATES, environment
 from dtimuscle.presentation.style import tally
-from dtimuscle.presentation.tables.audit import audit_in_words
-from dtimuscle.presentation.tables.quantities import SEVERITY_COLOURS, SEVERITY_MARKS, severity_counts, severity_word
-from dtimuscle.replication.audit import Audit
-from dtimuscle.replication.published import PublishedStudy
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter
@@ -195,76 +191,6 @@ def exhibit_page(
         previous=previous,
         following=following,
         notebook=notebook,
-    )
-
-
-@dataclass(frozen=True)
-class Section:
-    """Exhibits that stand together on a page.
-
-    Parameters
-    ----------
-    title : str
-        Heading.
-    exhibits : tuple of Exhibit
-        In reading order.
-    words : str, default=""
-        A sentence or two before them.
-    """
-
-    title: str
-    exhibits: tuple[Exhibit, ...]
-    words: str = ""
-
-
-def audit_page(
-    audit: Audit,
-    study: PublishedStudy,
-    sections: Sequence[Section],
-    context: PageContext,
-    *,
-    source: str,
-    digest: str,
-    downloads: Sequence[Link] = (),
-) -> str:
-    """Write the page of an audit of printed numbers.
-
-    Parameters
-    ----------
-    audit : Audit
-        What was found.
-    study : PublishedStudy
-        The study.
-    sections : sequence of Section
-        Its tables and figures; that of the findings (`tables.findings_list`) has the places that the list at the top
-        leads to.
-    context : PageContext
-        What all pages share.
-    source, digest : str
-        Name and SHA-256 of the file with the claims.
-    downloads : sequence of Link, default=()
-        Data files of the audit.
-
-    Returns
-    -------
-    str
-        The page.
-    """
-    counts = severity_counts(finding.severity for finding in audit.findings)
-    return _render(
-        "audit.html.j2",
-        context,
-        title="Audit of printed numbers",
-        citation=study.citation,
-        verdict=audit_in_words(audit, study),
-        findings=audit.findings,
-        counts=[(severity, n, severity_word(severity, n)) for severity, n in counts],
-        colours=SEVERITY_COLOURS,
-        marks=SEVERITY_MARKS,
-        sections=sections,
-        source=source,
-        digest=digest,
-        downloads=downloads,
     )
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from dtimuscle.issues import Severity
 from dtimuscle.muscles import MuscleRegistry
+from dtimuscle.rating import Verdict
 from dtimuscle.statistics.estimates import Interval
 from dtimuscle.statistics.features import split_feature
 
@@ -104,6 +105,19 @@ PARAMETERS = {
     "ad": ParameterStyle("AD", _DIFFUSIVITY, 1e3, 2, "#7a5c1e"),
     "rd": ParameterStyle("RD", _DIFFUSIVITY, 1e3, 2, "#4f5d69"),
 }
+
+# Colour, mark and words of each verdict; those of what agrees, is undecided and disagrees.
+VERDICT_COLOURS = {
+    Verdict.USE: AGREEMENT_COLOURS["agrees"],
+    Verdict.LOOK: AGREEMENT_COLOURS["undecided"],
+    Verdict.LEAVE_OUT: AGREEMENT_COLOURS["disagrees"],
+}
+VERDICT_MARKS = {
+    Verdict.USE: AGREEMENT_MARKS["agrees"],
+    Verdict.LOOK: AGREEMENT_MARKS["undecided"],
+    Verdict.LEAVE_OUT: AGREEMENT_MARKS["disagrees"],
+}
+VERDICT_TITLES = {Verdict.USE: "Use", Verdict.LOOK: "Look before use", Verdict.LEAVE_OUT: "Leave out"}
 
 COVARIATE_TITLES = {
     "age": "Age, years",

@@ -11,8 +11,9 @@ import numpy as np
 from dtimuscle import __version__
 from dtimuscle.muscles import MuscleRegistry
 from dtimuscle.presentation import figures, tables
+from dtimuscle.presentation.audit_page import Section, audit_page
 from dtimuscle.presentation.exhibit import Exhibit
-from dtimuscle.presentation.pages import Link, PageContext, Section, audit_page
+from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.replication.audit import Audit, audit
 from dtimuscle.replication.audit.adjustment import ADJUSTMENT, TurningRegion, turning_region
 from dtimuscle.replication.audit.directions import signs

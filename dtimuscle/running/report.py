@@ -12,8 +12,7 @@ from dtimuscle.presentation.cohort_page import COHORT_EXHIBITS, cohort_page
 from dtimuscle.presentation.exhibit import Exhibit, ExhibitCard, shows_simulation
 from dtimuscle.presentation.pages import Link, PageContext, exhibit_page, index_page, notebook_page
 from dtimuscle.presentation.participant_links import from_folder_below, only_to
-from dtimuscle.presentation.style import Slide
-from dtimuscle.presentation.tables.cohort import VERDICT_TITLES
+from dtimuscle.presentation.style import VERDICT_TITLES, Slide
 from dtimuscle.rating import Rating, Verdict, count_verdicts
 from dtimuscle.running.cohort_page import LEFT_OUT
 from dtimuscle.running.kept import basis_within, plan_notebook_page

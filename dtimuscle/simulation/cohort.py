@@ -4,18 +4,21 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.interpolate import CubicSpline
+from scipy.special import ndtr, ndtri
 
 from dtimuscle.errors import SimulationError
 from dtimuscle.muscles import Side
 from dtimuscle.simulation.physics import highest_fa
 from dtimuscle.simulation.scenario import LARGEST_TILT, Group, Moments, Parameter, Scenario
+
+if TYPE_CHECKING:
+    from scipy.stats._distn_infrastructure import rv_continuous_frozen
 
 Floats = NDArray[np.floating]
 
@@ -174,7 +177,7 @@ def participant_rng(seed: int, participant_id: str) -> Generator:
     return default_rng(SeedSequence([seed, *np.frombuffer(digest[:16], dtype="<u4").tolist()]))
 
 
-def marginal(moments: Moments, low: float, high: float) -> stats.distributions.rv_frozen:
+def marginal(moments: Moments, low: float, high: float) -> "rv_continuous_frozen":
     """Return the beta distribution on an interval that has a given mean and SD.
 
     Parameters
@@ -192,7 +195,9 @@ def marginal(moments: Moments, low: float, high: float) -> stats.distributions.r
     mean = (moments.mean - low) / (high - low)
     variance = (moments.sd / (high - low)) ** 2
     concentration = mean * (1 - mean) / variance - 1
-    return stats.beta(mean * concentration, (1 - mean) * concentration, loc=low, scale=high - low)
+    from scipy.stats import beta  # takes most of a second, which a cohort that is there already does not need
+
+    return beta(mean * concentration, (1 - mean) * concentration, loc=low, scale=high - low)
 
 
 def _draw_normal(scenario: Scenario, n: int, rng: Generator) -> Floats:
@@ -220,7 +225,7 @@ def _direction(scenario: Scenario, muscle: str, parameter: Parameter) -> float:
 
 def _to_marginals(scenario: Scenario, latent: Floats, groups: NDArray) -> Floats:
     values = np.empty_like(latent)
-    quantiles = stats.norm.cdf(latent)
+    quantiles = ndtr(latent)
     for group in GROUPS:
         rows = groups == group
         for index, muscle in enumerate(scenario.muscles):
@@ -244,7 +249,7 @@ def _grade(scenario: Scenario, latent: Floats, groups: NDArray, noise: Floats) -
     grades = np.empty(len(groups), dtype=int)
     for group in GROUPS:
         levels = scenario.grade.shares.poor if group == "poor" else scenario.grade.shares.good
-        edges = stats.norm.ppf(np.cumsum(list(levels.values()))[:-1])
+        edges = ndtri(np.cumsum(list(levels.values()))[:-1])
         rows = groups == group
         grades[rows] = np.array(list(levels))[np.searchsorted(edges, strength[rows])]
     return grades
@@ -342,6 +347,8 @@ def _draw_block(
 
 def _tabulated(scenario: Scenario, muscle: int, parameter: int, latent: Floats, is_poor: NDArray[np.bool_]) -> Floats:
     """Turn normal values, shape (cohorts, patients, muscles, 2), into those of one feature."""
+    from scipy.interpolate import CubicSpline
+
     name, which = list(scenario.muscles)[muscle], PARAMETERS[parameter]
     bounds = scenario.bounds_of(which)
     normal = latent[..., muscle, parameter]
@@ -349,9 +356,9 @@ def _tabulated(scenario: Scenario, muscle: int, parameter: int, latent: Floats, 
     for group, rows in zip(GROUPS, (is_poor, ~is_poor), strict=True):
         law = marginal(scenario.moments(name, which, group), bounds.low, bounds.high)
         asked = normal[:, rows]
-        found = CubicSpline(KNOTS, law.ppf(stats.norm.cdf(KNOTS)))(asked)
+        found = CubicSpline(KNOTS, law.ppf(ndtr(KNOTS)))(asked)
         is_beyond = np.abs(asked) > KNOTS[-1]
-        found[is_beyond] = law.ppf(stats.norm.cdf(asked[is_beyond]))
+        found[is_beyond] = law.ppf(ndtr(asked[is_beyond]))
         values[:, rows] = found
     return values
 

@@ -200,6 +200,7 @@ def validate_models(
     poor: pd.Series,
     *,
     recipes: Sequence[Recipe],
+    known: Sequence[str] = (),
     n_resamples: int = 200,
     folds: int = 5,
     repeats: int = 20,
@@ -210,7 +211,7 @@ def validate_models(
 
     Everything that a recipe does with the outcome, selection too, is done again in every resample. All
     recipes see the same participants, those in whom the features of all of them are known, and the same
-    resamples.
+    resamples; a call for each of them finds the same numbers if `known` names those features.
 
     The optimism is Harrell's (1996): the model is fitted in a bootstrap sample of all participants (not
     stratified; a sample without both outcomes is drawn again), and its performance in the original
@@ -230,6 +231,8 @@ def validate_models(
         Outcome, indexed by participant; participants without one are left out.
     recipes : sequence of Recipe
         The models.
+    known : sequence of str, default=()
+        Features that must be known as well, so that calls with other recipes see the same participants.
     n_resamples : int, default=200
         Bootstrap samples.
     folds : int, default=5
@@ -251,8 +254,8 @@ def validate_models(
     StatisticsError
         If a feature of a recipe is not there, or a count is too small.
     """
-    _check(features, recipes, n_resamples=n_resamples, folds=folds, repeats=repeats)
-    needed = list(dict.fromkeys(column for recipe in recipes for column in recipe.columns))
+    _check(features, recipes, known, n_resamples=n_resamples, folds=folds, repeats=repeats)
+    needed = list(dict.fromkeys([*(column for recipe in recipes for column in recipe.columns), *known]))
     complete, outcome, n_missing = complete_cases(features[needed], poor)
     is_event = outcome.to_numpy(dtype=bool)
     smaller = _smaller_group(is_event)
@@ -539,12 +542,20 @@ def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
     return step
 
 
-def _check(features: pd.DataFrame, recipes: Sequence[Recipe], *, n_resamples: int, folds: int, repeats: int) -> None:
+def _check(
+    features: pd.DataFrame,
+    recipes: Sequence[Recipe],
+    known: Sequence[str],
+    *,
+    n_resamples: int,
+    folds: int,
+    repeats: int,
+) -> None:
     for name, found, least in (("n_resamples", n_resamples, 1), ("folds", folds, 2), ("repeats", repeats, 1)):
         if found < least:
             raise StatisticsError(f"validation: {name} is {found}, at least {least} is needed. Choose more.")
     for recipe in recipes:
-        absent = [column for column in recipe.columns if column not in features.columns]
+        absent = [column for column in (*recipe.columns, *known) if column not in features.columns]
         if absent or not recipe.columns:
             raise StatisticsError(
                 f"validation of {recipe.name}: {', '.join(absent) or 'a feature'} is not among the features. "

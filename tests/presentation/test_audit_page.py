@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 import pytest
 
 from dtimuscle.presentation import tables
-from dtimuscle.presentation.pages import Link, PageContext, Section, audit_page
+from dtimuscle.presentation.audit_page import Section, audit_page
+from dtimuscle.presentation.pages import Link, PageContext
 from dtimuscle.replication.audit import Audit
 from dtimuscle.replication.audit.findings import Check, CheckResult, Finding, Sentence, Severity
 from dtimuscle.replication.published import PublishedStudy

@@ -198,6 +198,14 @@ def test_recipes_share_patients_and_resamples_whatever_their_company():
     assert together[1].corrected == alone.corrected
     assert [found.n_missing for found in together] == [1, 1]
     assert "1 participant(s) left out" in whats(together[1])
+    (apart,) = validate_models(features, poor, recipes=[a], known=NAMES, **FEW)
+    assert (apart.corrected, apart.n_missing, apart.issues) == (
+        together[1].corrected,
+        together[1].n_missing,
+        together[1].issues,
+    )
+    with pytest.raises(StatisticsError, match="nobody"):
+        validate_models(features, poor, recipes=[a], known=["nobody"], **FEW)
 
 
 def test_each_fold_has_its_share_of_each_group():

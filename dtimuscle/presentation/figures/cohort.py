@@ -26,11 +26,12 @@ from dtimuscle.presentation.style import (
     NARROW,
     PAPER,
     PARAMETERS,
+    VERDICT_COLOURS,
+    VERDICT_TITLES,
     ParameterStyle,
     drawing,
     fixed,
 )
-from dtimuscle.presentation.tables.cohort import VERDICT_COLOURS, VERDICT_TITLES
 from dtimuscle.rating import QUANTITIES, Quantity, Rating, Rule, Verdict, count_verdicts
 
 Floats = NDArray[np.floating]

@@ -13,10 +13,12 @@ from dtimuscle.presentation.grid import Column, table_html
 from dtimuscle.presentation.markup import environment
 from dtimuscle.presentation.style import (
     AGREEMENT_COLOURS,
-    AGREEMENT_MARKS,
     MUTED,
     NOTHING,
     PARAMETERS,
+    VERDICT_COLOURS,
+    VERDICT_MARKS,
+    VERDICT_TITLES,
     count,
     feature_title,
     fixed,
@@ -32,19 +34,6 @@ from dtimuscle.statistics.estimates import Estimate
 from dtimuscle.statistics.exclusion import Change, Sensitivity
 from dtimuscle.statistics.features import split_feature
 from dtimuscle.statistics.terms import step_of
-
-# Colour, mark and words of each verdict; those of what agrees, is undecided and disagrees.
-VERDICT_COLOURS = {
-    Verdict.USE: AGREEMENT_COLOURS["agrees"],
-    Verdict.LOOK: AGREEMENT_COLOURS["undecided"],
-    Verdict.LEAVE_OUT: AGREEMENT_COLOURS["disagrees"],
-}
-VERDICT_MARKS = {
-    Verdict.USE: AGREEMENT_MARKS["agrees"],
-    Verdict.LOOK: AGREEMENT_MARKS["undecided"],
-    Verdict.LEAVE_OUT: AGREEMENT_MARKS["disagrees"],
-}
-VERDICT_TITLES = {Verdict.USE: "Use", Verdict.LOOK: "Look before use", Verdict.LEAVE_OUT: "Leave out"}
 
 # More people than this make no list that anybody reads.
 _MOST_LISTED = 40
