@@ -33,7 +33,7 @@ ENGINE = "dtimuscle"
 START_SECONDS = 120
 
 # What most notebooks import; a kernel does so while the participants are still being worked on.
-_HEAVY = "import dtimuscle.running.session, dtimuscle.presentation.figures, sklearn.linear_model, statsmodels.api"
+_HEAVY = "import dtimuscle.running.session, dtimuscle.presentation.figures"
 
 # What a kernel does besides that executes several notebooks; the process beside it makes itself ready as well.
 _IN_SERIES = "; dtimuscle.running.session.in_series = True; dtimuscle.running.beside.shared_process().warm_up()"
