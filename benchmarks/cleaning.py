@@ -29,7 +29,7 @@ from dtimuscle.imaging.roi import eroded_labels
 from dtimuscle.imaging.tensor import fit_signals, fit_tensor
 from dtimuscle.imaging.unring import find_sampling, unring
 from dtimuscle.running.studies import read_protocol
-from dtimuscle.simulation.anatomy import FIRST_MUSCLE, build_thighs
+from dtimuscle.simulation.anatomy import FAT, FIRST_MUSCLE, build_thighs
 from dtimuscle.simulation.effects import ScanEffects
 from dtimuscle.simulation.phantom import scan_phantom
 from dtimuscle.simulation.physics import eigenvalues
@@ -55,10 +55,10 @@ MATRICES = {
 }
 USUAL = (160, 80)
 
-# Signal over that of muscle without suppression: air, fat, fat between muscles, bone, marrow, vessels.
-BACKGROUND = np.array([0.0, 2.9, 2.9, 0.0, 2.5, 3.5])
-BACKGROUND_DIFFUSIVITY = np.array([0.0, 2e-5, 2e-5, 0.0, 3e-5, 3e-3])
-IS_FAT = np.array([False, True, True, False, True, False])
+# Signal over that of muscle without suppression: air, fat, fat between muscles, bone, marrow, vessels, tendon, nothing.
+BACKGROUND = np.array([0.0, 2.9, 2.9, 0.0, 2.5, 3.5, 0.0, 0.0])
+BACKGROUND_DIFFUSIVITY = np.array([0.0, 2e-5, 2e-5, 0.0, 3e-5, 3e-3, 0.0, 0.0])
+IS_FAT = np.isin(np.arange(FIRST_MUSCLE), FAT)
 RESIDUAL_FAT = {"no fat rim": 0.0, "fat rim": 0.10}
 
 
