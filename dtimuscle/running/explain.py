@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dtimuscle.running.cohort import cohort_folder, open_dataset
-from dtimuscle.running.kept import Part, plan_notebooks
+from dtimuscle.running.kept import Part, plan_beforehand, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS
 from dtimuscle.running.participant_pages import plan_participant_pages
@@ -34,8 +34,6 @@ NEVER_MADE = "never made with these settings"
 NEVER = "never computed"
 FOLLOWS = "what it rests on is made again"
 PERHAPS = "unless the participants turn out as before"
-# How `plan_notebooks` calls what only the participants' results can tell.
-OF_PARTICIPANTS = ("the participants", "the second reader")
 # Names that a reason spells out; a change that concerns more of them is told by their number.
 MOST_NAMES = 3
 
@@ -287,10 +285,8 @@ def _of_notebooks_beforehand(dataset: Dataset, study: Study, place: Derivatives,
     """Plan the notebooks as far as it is known while participants are still to be worked on."""
     hoped_for = Processing(dataset, place, tuple(Outcome(scan) for scan in dataset.scans))
     notebooks, _ = choose_notebooks(hoped_for)
-    plans = []
-    for part in plan_notebooks(notebooks, study, run):
-        sure = tuple(why for why in part.reasons if not why.startswith(OF_PARTICIPANTS))
-        plans.append(_of_notebook(replace(part, reasons=sure or (PERHAPS,))))
+    parts = plan_beforehand(notebooks, study, run)
+    plans = [_of_notebook(replace(part, reasons=part.reasons or (PERHAPS,))) for part in parts]
     if study.execution.participant_pages and dataset.scans:
         plans.append(Plan(PAGES, 0, len(dataset.scans), (Reason(PERHAPS),)))
     return plans

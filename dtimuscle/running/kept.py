@@ -1,7 +1,7 @@
 """What of an earlier run in the same folder still holds: notebooks and pages that would only be made again."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -44,6 +44,9 @@ OF_REPLICATION = {"analysis_seed"}
 
 # What notebook 05 judges, whatever settings notebook 04 found it with.
 ESTIMATES = "the estimates of notebook 04"
+
+# How a notebook's basis begins where only the participants' results can tell.
+OF_PARTICIPANTS = ("the participants", "the second reader")
 
 # The step of processing that each notebook shows; the others see values through the run's folder.
 SHOWN_STEP = {"01_preprocessing": "preprocessed", "02_tensor_fitting": "tensor", "03_roi_statistics": "muscles"}
@@ -158,13 +161,13 @@ def plan_notebooks(
     return tuple(parts.values())
 
 
-def is_sure_to_run(notebook: str, study: Study, run: Run) -> bool:
-    """Tell whether a notebook has to be executed whatever becomes of the participants.
+def plan_beforehand(notebooks: Iterable[str], study: Study, run: Run) -> tuple[Part, ...]:
+    """Find out which notebooks have to be executed whatever becomes of the participants.
 
     Parameters
     ----------
-    notebook : str
-        Its name without suffix, `04_modelling`.
+    notebooks : iterable of str
+        Those that the data allow, in order.
     study : Study
         All settings.
     run : Run
@@ -172,12 +175,13 @@ def is_sure_to_run(notebook: str, study: Study, run: Run) -> bool:
 
     Returns
     -------
-    bool
-        Whether it was never executed, or with other settings or another version of the kit.
+    tuple of Part
+        One for each notebook; it is kept, or open, as far as it is known already.
     """
-    known = run.read_receipt(notebook).get("basis", {})
-    basis = {**basis_within(notebook, study, run), **_program(notebook)}
-    return any(known.get(what) != digest for what, digest in basis.items())
+    return tuple(
+        replace(part, reasons=tuple(why for why in part.reasons if not why.startswith(OF_PARTICIPANTS)))
+        for part in plan_notebooks(notebooks, study, run)
+    )
 
 
 def plan_pages(run: Run, processing: Processing, shown: object) -> Part:

@@ -524,11 +524,7 @@ def plan_participant_pages(run: Run, study: Study, processing: Processing) -> Pa
     Part
         All pages together.
     """
-    return _plan_of(_pages_of(run, study, processing), processing)
-
-
-def _plan_of(pages: RunPages, processing: Processing) -> Part:
-    return plan_pages(pages.run, processing, _shown_on(pages))
+    return plan_pages(run, processing, _shown_on(_pages_of(run, study, processing)))
 
 
 def write_participant_pages(
@@ -556,7 +552,7 @@ def write_participant_pages(
     """
     begun = time.monotonic()
     pages = _pages_of(run, study, processing, command=command)
-    part = _plan_of(pages, processing)
+    part = plan_pages(run, processing, _shown_on(pages))
     if part.is_kept:
         return PagesWritten((), run.read_receipt(part.name)["seconds"], is_kept=True)
 

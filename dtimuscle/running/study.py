@@ -12,7 +12,7 @@ from dtimuscle.muscles import parse_merges
 from dtimuscle.participants import require_both_groups
 from dtimuscle.running.cohort import open_dataset
 from dtimuscle.running.cohort_page import require_known
-from dtimuscle.running.kept import ESTIMATES, PARTICIPANT_PAGES, Part, is_sure_to_run, page_of, plan_notebooks
+from dtimuscle.running.kept import ESTIMATES, PARTICIPANT_PAGES, Part, page_of, plan_beforehand, plan_notebooks
 from dtimuscle.running.labels import with_atlases
 from dtimuscle.running.notebooks import NOTEBOOKS, WarmKernel, execute, notebook_path, parameters_for
 from dtimuscle.running.own_table import Cohort, read_own_table
@@ -90,13 +90,14 @@ def run_study(study: Study, *, progress: Progress, folder: Path | None = None, c
     begun = time.monotonic()
     run = Run((folder or reports_folder() / study.name).resolve())
     check_settings(study, run)
+    dataset = _open_input(study, run, progress)
+    run.begin()
+    run.write_study(study)
     with ExitStack() as stack:
         # The kernel makes itself ready while the participants are worked on, if it is sure to be needed.
-        is_sure = any(is_sure_to_run(notebook, study, run) for notebook in MODEL_NOTEBOOKS)
+        parts = plan_beforehand(MODEL_NOTEBOOKS, study, run)
+        is_sure = not all(part.is_kept or part.is_open for part in parts)
         kernel = stack.enter_context(WarmKernel(in_series=True)) if is_sure else None
-        dataset = _open_input(study, run, progress)
-        run.begin()
-        run.write_study(study)
         # Pages take two seconds to import, in which the kernel makes itself ready.
         from dtimuscle.running.participant_pages import write_participant_pages
 

@@ -192,11 +192,11 @@ def marginal(moments: Moments, low: float, high: float) -> "rv_continuous_frozen
     frozen scipy distribution
         Its mean and SD are exactly those asked for.
     """
+    from scipy.stats import beta  # takes most of a second, which a cohort that is there already does not need
+
     mean = (moments.mean - low) / (high - low)
     variance = (moments.sd / (high - low)) ** 2
     concentration = mean * (1 - mean) / variance - 1
-    from scipy.stats import beta  # takes most of a second, which a cohort that is there already does not need
-
     return beta(mean * concentration, (1 - mean) * concentration, loc=low, scale=high - low)
 
 

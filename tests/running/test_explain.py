@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dtimuscle.imaging import kernels
-from dtimuscle.running import explain
+from dtimuscle.running import explain, kept
 from dtimuscle.running.explain import FOLLOWS, NEVER, NEVER_MADE, Plan, explain_study
 from dtimuscle.running.participant_pages import plan_participant_pages
 from dtimuscle.running.participants import process
@@ -192,7 +192,7 @@ def test_a_second_reader_has_muscles_of_its_own(made, study, tmp_path, root):
 
 def test_notebooks_wait_for_participants_and_say_so(made, study, tmp_path, monkeypatch):
     parts = [explain.Part("01_preprocessing", {}, ("the participants changed",)), explain.Part("x", {}, ("settings",))]
-    monkeypatch.setattr(explain, "plan_notebooks", lambda *_: parts)
+    monkeypatch.setattr(kept, "plan_notebooks", lambda *_: parts)
     plans = explained(study.with_values(min_voxels=2), tmp_path)
     assert str(plans["Notebook 01_preprocessing"].reasons[0]) == explain.PERHAPS
     assert str(plans["Notebook x"].reasons[0]) == "settings"
